@@ -85,6 +85,7 @@ type Job struct {
 	StartedAt         *time.Time
 	CompletedAt       *time.Time
 	CancelRequestedAt *time.Time
+	CancelRequestedBy string
 	Totals            Totals
 	Error             string
 	Transitions       []Transition

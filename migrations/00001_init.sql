@@ -40,6 +40,7 @@ CREATE TABLE backup_jobs (
     started_at          timestamptz,
     completed_at        timestamptz,
     cancel_requested_at timestamptz,
+    cancel_requested_by text NOT NULL DEFAULT '',
     databases_total     integer NOT NULL DEFAULT 0,
     databases_succeeded integer NOT NULL DEFAULT 0,
     databases_failed    integer NOT NULL DEFAULT 0,
@@ -55,13 +56,14 @@ CREATE INDEX backup_jobs_open ON backup_jobs (created_at) WHERE status IN ('queu
 CREATE INDEX backup_jobs_completed ON backup_jobs (completed_at DESC) WHERE completed_at IS NOT NULL;
 
 CREATE TABLE schedule_slots (
-    schedule_id text NOT NULL REFERENCES schedules,
-    slot        timestamptz NOT NULL,
-    status      text NOT NULL CHECK (status IN ('running', 'done', 'failed', 'skipped', 'missed')),
-    job_id      uuid REFERENCES backup_jobs,
-    reason      text NOT NULL DEFAULT '',
-    created_at  timestamptz NOT NULL,
-    ended_at    timestamptz,
+    schedule_id  text NOT NULL REFERENCES schedules,
+    slot         timestamptz NOT NULL,
+    status       text NOT NULL CHECK (status IN ('running', 'done', 'failed', 'skipped', 'missed')),
+    job_id       uuid REFERENCES backup_jobs,
+    river_job_id bigint NOT NULL DEFAULT 0, -- of a slot that has no row in backup_jobs
+    reason       text NOT NULL DEFAULT '',
+    created_at   timestamptz NOT NULL,
+    ended_at     timestamptz,
     PRIMARY KEY (schedule_id, slot)
 );
 
@@ -71,6 +73,7 @@ CREATE TABLE processes (
     id           uuid PRIMARY KEY,
     hostname     text NOT NULL,
     pid          integer NOT NULL,
+    namespace    text NOT NULL DEFAULT '', -- in which the pid means something
     started_at   timestamptz NOT NULL,
     heartbeat_at timestamptz NOT NULL
 );
@@ -120,12 +123,14 @@ CREATE UNIQUE INDEX backup_results_slot ON backup_results (schedule_id, slot, da
 -- At most one export of a database at a time.
 CREATE UNIQUE INDEX backup_results_running ON backup_results (database_id) WHERE status = 'running';
 CREATE INDEX backup_results_open ON backup_results (database_id) WHERE status IN ('queued', 'running');
+CREATE INDEX backup_results_river ON backup_results (river_job_id) WHERE status IN ('queued', 'running');
 CREATE INDEX backup_results_history ON backup_results (database_id, created_at DESC);
 
 -- One export holds one of these: the limit over all processes.
 CREATE TABLE export_slots (
     n          integer PRIMARY KEY,
     result_id  uuid,
+    fence      bigint NOT NULL DEFAULT 0,
     process_id uuid,
     taken_at   timestamptz
 );
