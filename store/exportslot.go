@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -18,18 +17,22 @@ func (s *Store) EnsureExportSlots(ctx context.Context, n int) error {
 	return wrapErr("make export slots", err)
 }
 
-// TakeExportSlot takes a free slot for the attempt that holds fence; false
-// when every slot is taken.
-func (s *Store) TakeExportSlot(ctx context.Context, resultID string, fence int64, processID string, at time.Time) (bool, error) {
-	var n int
-	err := s.db.QueryRow(ctx, `
-		UPDATE export_slots SET result_id = $1, fence = $2, process_id = $3, taken_at = $4
-		WHERE n = (SELECT n FROM export_slots WHERE result_id IS NULL ORDER BY n LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING n`, resultID, fence, processID, at).Scan(&n)
+// LockExportSlot finds a free slot and keeps it from others until the
+// transaction ends; 0 when every slot is taken.
+func (s *Store) LockExportSlot(ctx context.Context) (n int, err error) {
+	err = s.db.QueryRow(ctx, "SELECT n FROM export_slots WHERE result_id IS NULL ORDER BY n LIMIT 1 FOR UPDATE SKIP LOCKED").Scan(&n)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
+		return 0, nil
 	}
-	return err == nil, wrapErr("take an export slot", err)
+	return n, wrapErr("look for an export slot", err)
+}
+
+// TakeExportSlot takes a slot that this transaction has locked, for the
+// attempt that holds fence.
+func (s *Store) TakeExportSlot(ctx context.Context, n int, fence int64, a Attempt) error {
+	_, err := s.db.Exec(ctx, "UPDATE export_slots SET result_id = $2, fence = $3, process_id = $4, taken_at = $5 WHERE n = $1",
+		n, a.ResultID, fence, a.ProcessID, a.At)
+	return wrapErr("take an export slot", err)
 }
 
 // FreeExportSlot gives back the slot of the attempt that held fence.

@@ -46,18 +46,23 @@ func (s *Store) Processes(ctx context.Context) ([]Process, error) {
 	return out, wrapErr("list processes", err)
 }
 
-// HandBack takes from processes silent for longer than ttl (seconds matter,
-// not clocks: Postgres's alone is read) what they were running: each of their
-// River jobs is closed and put into the queue anew, as a row of its own, so
+// HandBack takes from processes silent for longer than ttl what they were
+// running, and from the process self the River jobs that it took longer than
+// ttl ago and does not have in hand: their end could not be recorded. Each
+// such River job is closed and put into the queue anew, as a row of its own, so
 // that nothing a woken process reports can touch it; the attempt is not spent,
-// and the result gets a new fencing token. Their export slots become free. It
-// gives the ids of the River jobs that were handed back. Any number of
-// processes may call it at once.
-func (s *Store) HandBack(ctx context.Context, ttl time.Duration) (handed []int64, err error) {
+// and the result gets a new fencing token. The export slots of silent
+// processes become free. It gives the ids of the River jobs that were handed
+// back. Any number of processes may call it at once; only Postgres's clock is read.
+func (s *Store) HandBack(ctx context.Context, ttl time.Duration, self string, inHand []int64) (handed []int64, err error) {
+	if inHand == nil {
+		inHand = []int64{}
+	}
 	err = s.InTx(ctx, func(_ pgx.Tx, s *Store) error {
-		rows, err := s.db.Query(ctx, `SELECT id FROM river_job WHERE state = 'running' AND
-			NOT EXISTS (SELECT FROM processes p WHERE p.id::text = attempted_by[array_upper(attempted_by, 1)] AND p.heartbeat_at > clock_timestamp() - $1::interval)
-			ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED`, ttl)
+		rows, err := s.db.Query(ctx, `SELECT id FROM river_job WHERE state = 'running' AND (
+				NOT EXISTS (SELECT FROM processes p WHERE p.id::text = attempted_by[array_upper(attempted_by, 1)] AND p.heartbeat_at > clock_timestamp() - $1::interval)
+				OR attempted_by[array_upper(attempted_by, 1)] = $2::text AND id <> ALL($3) AND attempted_at < clock_timestamp() - $1::interval)
+			ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED`, ttl, self, inHand)
 		if err != nil {
 			return err
 		}

@@ -105,14 +105,28 @@ func (s *Store) DatabaseResults(ctx context.Context, databaseID string, before t
 	return s.results(ctx, "database_id = $1 AND created_at < $2 ORDER BY created_at DESC, id DESC LIMIT "+strconv.Itoa(limit), databaseID, before)
 }
 
-// StoredInSlot gives the databases (UUIDs) that have a successful result for a slot.
-func (s *Store) StoredInSlot(ctx context.Context, scheduleID string, slot time.Time) (map[string]bool, error) {
-	rows, err := s.results(ctx, "schedule_id = $1 AND slot = $2 AND status = 'success'", scheduleID, slot)
-	out := make(map[string]bool, len(rows))
-	for _, r := range rows {
-		out[r.DatabaseID] = true
+// StoredInSlot gives those of the databases (UUIDs) that have a successful
+// result for a slot; of all when ids is nil.
+func (s *Store) StoredInSlot(ctx context.Context, scheduleID string, slot time.Time, ids []string) (map[string]bool, error) {
+	rows, err := s.db.Query(ctx, `SELECT database_id::text FROM backup_results
+		WHERE schedule_id = $1 AND slot = $2 AND status = 'success' AND ($3::uuid[] IS NULL OR database_id = ANY($3))`, scheduleID, slot, ids)
+	if err != nil {
+		return nil, wrapErr("read a slot's results", err)
 	}
-	return out, err
+	stored, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	out := make(map[string]bool, len(stored))
+	for _, id := range stored {
+		out[id] = true
+	}
+	return out, wrapErr("read a slot's results", err)
+}
+
+// UnstoredInSlot counts the databases that were tried for a slot without one
+// success.
+func (s *Store) UnstoredInSlot(ctx context.Context, scheduleID string, slot time.Time) (n int, err error) {
+	err = s.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM backup_results
+		WHERE schedule_id = $1 AND slot = $2 GROUP BY database_id HAVING bool_and(status <> 'success')) AS tried`, scheduleID, slot).Scan(&n)
+	return n, wrapErr("count a slot's failures", err)
 }
 
 func (s *Store) results(ctx context.Context, condition string, args ...any) ([]backup.Result, error) {
@@ -122,6 +136,12 @@ func (s *Store) results(ctx context.Context, condition string, args ...any) ([]b
 	}
 	out, err := pgx.CollectRows(rows, scanResult)
 	return out, wrapErr("read results", err)
+}
+
+// OpenInJob tells whether a job has a result that has not ended.
+func (s *Store) OpenInJob(ctx context.Context, jobID string) (open bool, err error) {
+	err = s.db.QueryRow(ctx, "SELECT EXISTS (SELECT FROM backup_results WHERE job_id = $1 AND status IN ('queued', 'running'))", jobID).Scan(&open)
+	return open, wrapErr("look for open results", err)
 }
 
 // Attempt names one attempt at a result: what River runs, and where.
@@ -186,6 +206,15 @@ func (s *Store) EndResult(ctx context.Context, id string, fence int64, status ba
 		UPDATE backup_results SET status = $3, process_id = NULL, completed_at = $4, error = $5, next = $6,
 			duration_ms = CASE WHEN started_at IS NULL THEN 0 ELSE greatest(0, extract(epoch FROM $4 - started_at) * 1000)::bigint END
 		WHERE id = $1 AND fence = $2 AND status IN ('queued', 'running')`, id, fence, status, at, message, next)
+}
+
+// SkipQueued skips the results of a job that no attempt has begun, or that
+// wait for their next one, under a new fencing token.
+func (s *Store) SkipQueued(ctx context.Context, jobID string, at time.Time, message string) error {
+	_, err := s.db.Exec(ctx, `
+		UPDATE backup_results SET status = 'skipped', fence = nextval('fence'), completed_at = $2, error = $3, next = ''
+		WHERE job_id = $1 AND status = 'queued'`, jobID, at, message)
+	return wrapErr("skip what waits", err)
 }
 
 // RequeueResult gives a running result back to the queue, with the cause of

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -72,15 +73,17 @@ func (s *Store) Schedules(ctx context.Context) ([]Schedule, error) {
 	return out, wrapErr("list schedules", err)
 }
 
-// LastSlot gives a schedule's newest recorded slot at or before now; zero
-// when there is none.
-func (s *Store) LastSlot(ctx context.Context, scheduleID string, now time.Time) (time.Time, error) {
-	var at *time.Time
-	err := s.db.QueryRow(ctx, "SELECT max(slot) FROM schedule_slots WHERE schedule_id = $1 AND slot <= $2", scheduleID, now).Scan(&at)
-	if err != nil || at == nil {
-		return time.Time{}, wrapErr("read the newest slot", err)
+// LedgerBefore gives the last but one of a schedule's recorded slots at or
+// before now; zero when there are not two. What is due is looked for from there
+// on, so that a gap before the newest slot, left by a clock that had jumped, is
+// found too.
+func (s *Store) LedgerBefore(ctx context.Context, scheduleID string, now time.Time) (time.Time, error) {
+	var at time.Time
+	err := s.db.QueryRow(ctx, "SELECT slot FROM schedule_slots WHERE schedule_id = $1 AND slot <= $2 ORDER BY slot DESC OFFSET 1 LIMIT 1", scheduleID, now).Scan(&at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, nil
 	}
-	return at.UTC(), nil
+	return at.UTC(), wrapErr("read the ledger", err)
 }
 
 // ForgetFutureMissed removes slots recorded as missed that have not come yet:
@@ -99,14 +102,14 @@ func (s *Store) ClaimSlot(ctx context.Context, scheduleID string, slot, at time.
 	return err == nil && tag.RowsAffected() == 1, wrapErr("claim a slot", err)
 }
 
-// MissSlots records slots that passed while nothing ran; those in the ledger
-// already stay as they are. It gives how many were new.
-func (s *Store) MissSlots(ctx context.Context, scheduleID string, slots []time.Time, at time.Time, reason string) (int64, error) {
+// RecordSlots records slots that ended without running: missed or skipped, and
+// why. Those in the ledger already stay as they are. It gives how many were new.
+func (s *Store) RecordSlots(ctx context.Context, scheduleID string, slots []time.Time, status SlotStatus, at time.Time, reason string) (int64, error) {
 	tag, err := s.db.Exec(ctx, `
 		INSERT INTO schedule_slots (schedule_id, slot, status, reason, created_at, ended_at)
-		SELECT $1, slot, 'missed', $4, $3, $3 FROM unnest($2::timestamptz[]) AS slot ON CONFLICT DO NOTHING`,
-		scheduleID, slots, at, reason)
-	return tag.RowsAffected(), wrapErr("record missed slots", err)
+		SELECT $1, slot, $3, $5, $4, $4 FROM unnest($2::timestamptz[]) AS slot ON CONFLICT DO NOTHING`,
+		scheduleID, slots, status, at, reason)
+	return tag.RowsAffected(), wrapErr("record slots", err)
 }
 
 // AssignSlot says which job answers for a slot from now on, and that the slot
