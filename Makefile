@@ -1,0 +1,71 @@
+# Patina. `make` lists what can be done; nothing needs setting up first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOBUILD := go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
+
+# Tools and binaries that .ci/setup.sh put into the tree; the system's come first.
+export PATH := $(PATH):$(CURDIR)/.tools/bin:$(CURDIR)/.tools/postgres/bin
+
+# What `make fuzz` and `make soak` take from the command line.
+FUZZTIME ?= 30s
+MINUTES  ?= 60
+
+.PHONY: help run build test e2e faults fuzz soak bench lint fmt generate db/reset setup
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9\/]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start the demo: everything embedded, a first backup, the dashboard on :8080
+	@.ci/setup.sh postgres
+	@$(GOBUILD) -o bin/patina ./cmd/patina
+	@exec bin/patina demo
+
+build: ## Build bin/patina
+	@$(GOBUILD) -o bin/patina ./cmd/patina
+
+test: setup ## Run every test, after setting up what they need
+	go test -p 2 -timeout 20m ./...
+
+e2e: setup ## Run only the browser tests
+	go test -p 1 -count=1 -timeout 10m ./web/e2e/...
+
+faults: setup ## Kill the program at every named step, many times over
+	PATINA_FAULTS=all go test -p 1 -count=1 -timeout 60m -tags faults -run 'Kill|Fault' ./cmd/patina/... ./jobs/...
+
+fuzz: ## Fuzz every fuzz target for FUZZTIME each (30s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u | while read -r pkg; do \
+		go test "$$pkg" -list '^Fuzz' | grep '^Fuzz' | while read -r name; do \
+			echo "$$pkg $$name"; go test "$$pkg" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME); \
+		done; \
+	done
+
+soak: setup ## Run the long consistency and restart tests for MINUTES (60)
+	PATINA_SOAK=$(MINUTES)m go test -p 1 -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run Soak ./...
+
+bench: setup ## Measure us against our peers, in turns, and print the table
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+
+lint: ## Check style, mistakes and formatting
+	@.ci/setup.sh tools
+	golangci-lint run
+	@unformatted=$$(gofumpt -l $$(git ls-files '*.go' | grep -v '_templ\.go$$')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+
+fmt: ## Format the code
+	@.ci/setup.sh tools
+	@gofumpt -w $$(git ls-files -co --exclude-standard '*.go' | grep -v '_templ\.go$$')
+	@go tool -modfile=.ci/tools/templ/go.mod templ fmt web
+
+generate: ## Generate code from the templates
+	@go tool -modfile=.ci/tools/templ/go.mod templ generate -path web -log-level warn
+
+db/reset: ## Forget the demo's data: the embedded Postgres, its bucket and account
+	@if [ -f data/postgres/postmaster.pid ]; then echo "the demo is running: stop it first (Ctrl-C)"; exit 1; fi
+	@rm -rf data && echo "removed ./data"
+
+setup:
+	@.ci/setup.sh postgres chromium node versitygw
