@@ -109,3 +109,8 @@ type Contents struct {
 	BodySHA256 string // of the body
 	Footer     Footer
 }
+
+// wrap makes an error of a kind with words of its own.
+func wrap(kind error, format string, args ...any) error {
+	return fmt.Errorf("%w: %s", kind, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,189 @@
+package dump
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A row whose statement would pass MaxD1Statement goes in parts: its longest
+// values are put, piece by piece, into a staging table of three columns (c the
+// value's place in the row, s the piece's number, v the piece), and the row's
+// own INSERT puts them together again. The staging table lives within one
+// section, which stays whole by itself.
+
+// SQLite's own tables that a dump fills again.
+const (
+	sequenceTable = "sqlite_sequence"
+	statTable     = "sqlite_stat1"
+)
+
+const stagePrefix = "patina_stage"
+
+// stageName tells whether name is one that a staging table may bear.
+func stageName(name string) bool {
+	rest, ok := strings.CutPrefix(name, stagePrefix)
+	return ok && (rest == "" || rest[0] == '_' && len(rest) > 1 && strings.Trim(rest[1:], "0123456789") == "")
+}
+
+// pieceBytes is how much of a value one piece holds: written as hex it still
+// fits its statement.
+const pieceBytes = 49_000
+
+// stage gives the quoted name of the staging table, one that no table, index,
+// view or trigger of the database bears.
+func (w *Writer) stage() string {
+	name := stagePrefix
+	for n := 2; ; n++ {
+		if _, taken := w.reserved[name]; !taken {
+			return QuoteIdent(name)
+		}
+		name = stagePrefix + "_" + strconv.Itoa(n)
+	}
+}
+
+// stagedSize is the length of a staged value within its row's INSERT.
+func stagedSize(stage string, column int) int {
+	return len(appendStaged(nil, stage, column, Text))
+}
+
+func appendStaged(dst []byte, stage string, column int, kind Kind) []byte {
+	dst = append(dst, '(')
+	dst = append(dst, stagedHead...)
+	if kind == Blob {
+		dst = append(dst, "BLOB) FROM(SELECT v FROM "...)
+	} else {
+		dst = append(dst, "TEXT) FROM(SELECT v FROM "...)
+	}
+	dst = append(dst, stage...)
+	dst = append(dst, " WHERE c="...)
+	dst = strconv.AppendInt(dst, int64(column), 10)
+	return append(dst, " ORDER BY s))"...)
+}
+
+// literalSize is the length of what appendLiteral appends, exact for text and
+// blobs, which alone are staged.
+func literalSize(v Value) int {
+	switch v.Kind {
+	case Text:
+		return textSize(v.Bytes)
+	case Blob:
+		return len(v.Bytes) + len("X''")
+	}
+	return len(AppendLiteral(nil, v))
+}
+
+// stagedRow writes a row that is too long for one statement.
+func (w *Writer) stagedRow(values []Value) error {
+	for _, v := range values {
+		if v.Check() != nil {
+			return w.invalidValue(values)
+		}
+	}
+	if w.stageTable == "" {
+		w.stageTable = w.stage()
+		w.buf = append(w.buf, "CREATE TABLE "...)
+		w.buf = append(w.buf, w.stageTable...)
+		w.buf = append(w.buf, "(c INTEGER,s INTEGER,v,PRIMARY KEY(c,s));\n"...)
+	}
+	out := w.chooseStaged(values)
+	for column, v := range values {
+		if out[column] {
+			if err := w.pieces(column, v); err != nil {
+				return err
+			}
+		}
+	}
+	start := len(w.buf)
+	w.buf = append(w.buf, w.insert...)
+	for column, v := range values {
+		if column > 0 {
+			w.buf = append(w.buf, ',')
+		}
+		if out[column] {
+			w.buf = appendStaged(w.buf, w.stageTable, column, v.Kind)
+		} else {
+			w.buf = AppendLiteral(w.buf, v)
+		}
+	}
+	w.buf = append(w.buf, ");\n"...)
+	if n := len(w.buf) - start - 1; n > MaxStatement {
+		return w.fail("%w: a row of table %s takes a statement of %d bytes; a dump holds at most %d", ErrInvalid, QuoteIdent(w.table.Name), n, MaxStatement)
+	}
+	w.buf = append(w.buf, "DELETE FROM "...)
+	w.buf = append(w.buf, w.stageTable...)
+	w.buf = append(w.buf, ";\n"...)
+	return nil
+}
+
+// chooseStaged picks the longest values, the first of equals first, until the
+// rest fits one statement.
+func (w *Writer) chooseStaged(values []Value) []bool {
+	type long struct{ column, saves int }
+	size := len(w.insert) + len(values) - 1 + len(");")
+	var longest []long
+	for column, v := range values {
+		n := literalSize(v)
+		size += n
+		if v.Kind == Text || v.Kind == Blob {
+			if saves := n - stagedSize(w.stageTable, column); saves > 0 {
+				longest = append(longest, long{column, saves})
+			}
+		}
+	}
+	slices.SortStableFunc(longest, func(a, b long) int { return cmp.Compare(b.saves, a.saves) })
+	out := make([]bool, len(values))
+	for _, l := range longest {
+		if size <= MaxD1Statement {
+			break
+		}
+		out[l.column] = true
+		size -= l.saves
+	}
+	return out
+}
+
+// pieces puts one value into the staging table. Text is cut between
+// characters, so that it stays readable.
+func (w *Writer) pieces(column int, v Value) error {
+	size := pieceBytes
+	if v.Kind == Blob {
+		size *= 2 // hex digits
+	}
+	rest := v.Bytes
+	for number := 0; len(rest) > 0; number++ {
+		n := min(size, len(rest))
+		if v.Kind == Text && n < len(rest) {
+			for back := 0; back < utf8.UTFMax-1 && !utf8.RuneStart(rest[n]); back++ {
+				n--
+			}
+		}
+		w.buf = append(w.buf, "INSERT INTO "...)
+		w.buf = append(w.buf, w.stageTable...)
+		w.buf = append(w.buf, " VALUES("...)
+		w.buf = strconv.AppendInt(w.buf, int64(column), 10)
+		w.buf = append(w.buf, ',')
+		w.buf = strconv.AppendInt(w.buf, int64(number), 10)
+		w.buf = append(w.buf, ',')
+		w.buf = AppendLiteral(w.buf, Value{v.Kind, rest[:n]})
+		w.buf = append(w.buf, ");\n"...)
+		rest = rest[n:]
+		if err := w.spill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unstage drops the staging table at its section's end.
+func (w *Writer) unstage() {
+	if w.stageTable == "" {
+		return
+	}
+	w.buf = append(w.buf, "DROP TABLE "...)
+	w.buf = append(w.buf, w.stageTable...)
+	w.buf = append(w.buf, ";\n"...)
+	w.stageTable = ""
+}
