@@ -1,0 +1,137 @@
+package d1
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	api "github.com/cloudflare/cloudflare-go/v7/d1"
+	"github.com/cloudflare/cloudflare-go/v7/option"
+
+	"github.com/AutumnsGrove/Patina/backup"
+)
+
+// Upload is the SQL of an import.
+type Upload struct {
+	Size int64
+	MD5  string // of all of it, hex: Cloudflare names the file by it
+	Open func() (io.ReadCloser, error)
+}
+
+// ImportStats is what an import did.
+type ImportStats struct {
+	Statements    int    // that were run
+	FinalBookmark string // of the database after it
+	RowsWritten   int64
+	SizeAfter     int64 // bytes
+}
+
+// importAnswer is the answer to each step of an import.
+type importAnswer struct {
+	AtBookmark string `json:"at_bookmark"`
+	Filename   string `json:"filename"`
+	UploadURL  string `json:"upload_url"`
+	Status     string `json:"status"`
+	Error      string `json:"error"`
+	Success    bool   `json:"success"`
+	Result     struct {
+		FinalBookmark string `json:"final_bookmark"`
+		NumQueries    int    `json:"num_queries"`
+		Meta          struct {
+			RowsWritten float64 `json:"rows_written"`
+			SizeAfter   float64 `json:"size_after"`
+		} `json:"meta"`
+	} `json:"result"`
+}
+
+// maxPolls bounds the wait for an import; each poll answers within half a minute.
+const maxPolls = 10_000
+
+// Import runs SQL in a database by D1's import protocol: init, upload, ingest,
+// poll. It is not atomic: save a bookmark first. No step that changes anything
+// is sent twice; told, which may be nil, hears each step's name.
+func (c *Client) Import(ctx context.Context, id string, up Upload, told func(step string)) (ImportStats, error) {
+	if told == nil {
+		told = func(string) {}
+	}
+	told("init")
+	a, err := c.importStep(ctx, id, false, map[string]string{"action": "init", "etag": up.MD5})
+	if err != nil {
+		return ImportStats{}, err
+	}
+	if a.UploadURL != "" { // none: Cloudflare has a file of this hash already
+		told("upload")
+		if err := c.put(ctx, a.UploadURL, up); err != nil {
+			return ImportStats{}, named(err, "upload the import for", id)
+		}
+	}
+	told("ingest")
+	if a, err = c.importStep(ctx, id, false, map[string]string{"action": "ingest", "etag": up.MD5, "filename": a.Filename}); err != nil {
+		return ImportStats{}, err
+	}
+	for range maxPolls {
+		switch {
+		case a.Error != "" && a.Status == "error":
+			return ImportStats{}, named(&Error{Status: http.StatusOK, Message: clean(a.Error)}, "import into", id)
+		case a.Status == "complete":
+			return ImportStats{Statements: a.Result.NumQueries, FinalBookmark: a.Result.FinalBookmark,
+				RowsWritten: int64(a.Result.Meta.RowsWritten), SizeAfter: int64(a.Result.Meta.SizeAfter)}, nil
+		}
+		told("poll")
+		if err := c.cfg.Pause(ctx, time.Second/4); err != nil {
+			return ImportStats{}, err
+		}
+		if a, err = c.importStep(ctx, id, true, map[string]string{"action": "poll", "current_bookmark": a.AtBookmark}); err != nil {
+			return ImportStats{}, err
+		}
+	}
+	return ImportStats{}, backup.Errorf(backup.ErrUnavailable, "the import into %s does not end", id)
+}
+
+func (c *Client) importStep(ctx context.Context, id string, read bool, step map[string]string) (importAnswer, error) {
+	var p api.DatabaseImportParams
+	p.AccountID.Value, p.AccountID.Present = c.cfg.AccountID, true
+	e, err := small[importAnswer](ctx, c, "import into", id, read, func(ctx context.Context, opts ...option.RequestOption) error {
+		body, err := c.body(step)
+		if err != nil {
+			return err
+		}
+		_, err = c.service.Import(ctx, id, p, append(opts, body)...)
+		return err
+	})
+	return e.Result, err
+}
+
+// put sends the file to the signed URL: without the token, which is not for it.
+func (c *Client) put(ctx context.Context, to string, up Upload) error {
+	body, err := up.Open()
+	if err != nil {
+		return fmt.Errorf("open what is to be imported: %w", err)
+	}
+	defer body.Close()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, to, body)
+	if err != nil {
+		return &Error{Message: "the upload URL cannot be used", garbled: true}
+	}
+	req.ContentLength = up.Size
+	res, err := c.cfg.HTTPClient.Do(req)
+	if err != nil {
+		return &Error{Message: "the upload did not come through: " + hideURL(err), interrupted: true}
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxErrorBody))
+	if res.StatusCode >= 300 {
+		return &Error{Status: res.StatusCode, Message: "the upload was refused"}
+	}
+	if etag := strings.Trim(res.Header.Get("ETag"), `"`); !strings.EqualFold(etag, up.MD5) {
+		if _, err := hex.DecodeString(up.MD5); err != nil {
+			return backup.Errorf(backup.ErrInvalid, "the import's MD5 is not hexadecimal")
+		}
+		return &Error{Status: res.StatusCode, Message: "what arrived has another hash than what was sent", garbled: true}
+	}
+	return nil
+}
