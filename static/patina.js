@@ -1,0 +1,52 @@
+// What the dashboard does in a browser beyond htmx: the theme switch, copy
+// buttons, and times told in the reader's own zone. Every page works without.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const themes = ["light", "dark"];
+  let stored = null;
+  try { stored = localStorage.getItem("theme"); } catch { /* storage is off */ }
+  if (themes.includes(stored)) root.dataset.theme = stored;
+  root.classList.add("js");
+
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+  function prepare(scope) {
+    for (const t of scope.querySelectorAll("time[datetime]:not([title])")) {
+      const at = new Date(t.getAttribute("datetime"));
+      if (!Number.isNaN(at.getTime())) t.title = local.format(at);
+    }
+  }
+
+  function dark() {
+    const theme = root.dataset.theme;
+    return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-theme-switch], button[data-copy]");
+    if (!button) return;
+    if (button.hasAttribute("data-theme-switch")) {
+      root.dataset.theme = dark() ? "light" : "dark";
+      try { localStorage.setItem("theme", root.dataset.theme); } catch { /* for this page only, then */ }
+      return;
+    }
+    const source = document.getElementById(button.dataset.copy);
+    const label = button.querySelector("[data-label]");
+    if (!source || !label) return;
+    try {
+      await navigator.clipboard.writeText(source.textContent.trim());
+      label.textContent = "Copied";
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      const selection = getSelection();
+      selection.removeAllRanges();
+      selection.addRange(range);
+      label.textContent = "Selected";
+    }
+  });
+
+  document.addEventListener("DOMContentLoaded", () => prepare(document));
+  document.addEventListener("htmx:after:swap", () => prepare(document));
+})();

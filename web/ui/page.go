@@ -1,0 +1,61 @@
+package ui
+
+import "time"
+
+// Who is the person or program that looks at a page, as far as a page must
+// know: what to call them, and which buttons to show. Rights are enforced
+// elsewhere.
+type Who struct {
+	Name       string // "" while nobody is signed in
+	Operator   bool   // may start, cancel and retry
+	Admin      bool
+	Downloader bool
+}
+
+// Chrome is what surrounds the content of a page.
+type Chrome struct {
+	Title   string // of the window, before " · Patina"
+	Section string // the entry of the menu that is marked
+	Who     Who
+	Refresh int // seconds after which a browser without JavaScript asks again; 0 never
+	Plain   bool
+	Notice  string // one sentence above the content; "" for none
+}
+
+// Moment is a point in time on a page.
+type Moment struct {
+	At   time.Time
+	Word string // what is shown: "3 h ago", or the time itself
+}
+
+// Machine gives the time for the datetime attribute.
+func (m Moment) Machine() string { return m.At.UTC().Format(time.RFC3339) }
+
+// Mark is a state: a shape, a colour and a word, never one alone.
+type Mark struct {
+	State string // a class of the style sheet: proven, stored, attention, failed, unknown, running
+	Icon  string
+	Word  string
+}
+
+// A Definition is a term and what is said of it, in a list of facts.
+type Definition struct {
+	Term, Text string
+	Code       bool // set in the monospaced typeface
+}
+
+// menu is what the bar at the top leads to.
+type entry struct{ name, href, section string }
+
+func menu(w Who) []entry {
+	entries := []entry{
+		{"Overview", "/", "overview"},
+		{"Databases", "/databases", "databases"},
+		{"Backups", "/list", "copies"},
+		{"Jobs", "/jobs", "history"},
+	}
+	if w.Admin {
+		entries = append(entries, entry{"Audit", "/audit", "audit"})
+	}
+	return entries
+}
