@@ -1,0 +1,138 @@
+// Package databases is the registry as people and programs see it, and the
+// page of one database: its newest copy, its tables, its copies and history.
+//
+// It reads the store and changes nothing.
+package databases
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
+	"github.com/AutumnsGrove/Patina/web/auth"
+	"github.com/AutumnsGrove/Patina/web/ui"
+)
+
+// shown is how many copies and results the page of one database lists.
+const shown = 20
+
+// Handler serves the section.
+type Handler struct {
+	Store     *store.Store
+	PublicURL string // what a command on the page begins with; "" for the address asked
+	Clock     func() time.Time
+}
+
+// entry is a database as programs get it. Fields may be added, never renamed.
+type entry struct {
+	ID               string          `json:"id"`
+	Name             string          `json:"name"`
+	Binding          string          `json:"binding"`
+	Description      string          `json:"description"`
+	Priority         backup.Priority `json:"priority"`
+	EstimatedSize    int64           `json:"estimated_size"`
+	Source           backup.Origin   `json:"source"`
+	Paused           bool            `json:"paused"`
+	ObjectiveSeconds int64           `json:"objective_seconds"`
+	FirstSeenAt      time.Time       `json:"first_seen_at"`
+	LastSeenAt       time.Time       `json:"last_seen_at"`
+	GoneAt           *time.Time      `json:"gone_at"`
+	State            ui.StateWord    `json:"state"`
+	Reason           string          `json:"reason,omitempty"`
+	LastSuccessAt    *time.Time      `json:"last_success_at"`
+	LastProvenAt     *time.Time      `json:"last_proven_at"`
+	URL              string          `json:"url"`
+}
+
+func entryOf(s backup.Standing, now time.Time) entry {
+	d := s.Database
+	state, why := ui.StateOf(s, now)
+	e := entry{
+		ID: d.ID, Name: d.Name, Binding: d.Binding, Description: d.Description, Priority: d.Priority, EstimatedSize: d.EstimatedSize,
+		Source: d.Origin, Paused: d.Paused, ObjectiveSeconds: int64(d.Objective / time.Second), FirstSeenAt: d.FirstSeenAt,
+		LastSeenAt: d.LastSeenAt, GoneAt: d.GoneAt, State: state, Reason: why, URL: "/databases/" + ui.Ref(d.Name, d.ID),
+	}
+	if s.Newest != nil {
+		e.LastSuccessAt = &s.Newest.TakenAt
+	}
+	if s.Proven != nil {
+		e.LastProvenAt = &s.Proven.TakenAt
+	}
+	return e
+}
+
+// List is GET /databases.
+func (h *Handler) List(c echo.Context) error {
+	who, now := auth.Of(c), h.Clock()
+	standings, err := h.Store.Standings(c.Request().Context(), store.DatabaseFilter{Gone: true, IDs: who.Databases})
+	if err != nil {
+		return err
+	}
+	wanted, state := strings.ToLower(c.QueryParam("name")), ui.StateWord(c.QueryParam("state"))
+	entries := make([]entry, 0, len(standings))
+	kept := standings[:0]
+	for _, s := range standings {
+		e := entryOf(s, now)
+		if wanted != "" && !strings.Contains(strings.ToLower(e.Name), wanted) || state != "" && e.State != state {
+			continue
+		}
+		entries, kept = append(entries, e), append(kept, s)
+	}
+	m := viewList(kept, c.QueryParam("name"), state, now)
+	return ui.Write(c, ui.Answer{
+		JSON: map[string]any{"databases": entries},
+		Page: listPage(auth.Chrome(c, "Databases", "databases"), m), Part: listPart(m),
+	})
+}
+
+// Show is GET /databases/:db.
+func (h *Handler) Show(c echo.Context) error {
+	ctx, who, now := c.Request().Context(), auth.Of(c), h.Clock()
+	db, err := auth.Database(ctx, h.Store, who, c.Param("db"))
+	if err != nil {
+		return err
+	}
+	f, err := h.load(ctx, db)
+	if err != nil {
+		return err
+	}
+	f.Base = h.base(c)
+	m := view(f, now, who.Who())
+	p := auth.Chrome(c, m.Name, "databases")
+	return ui.Write(c, ui.Answer{JSON: detailOf(f, now), Page: page(p, m)})
+}
+
+// base is what the address of this server begins with.
+func (h *Handler) base(c echo.Context) string {
+	if h.PublicURL != "" {
+		return strings.TrimSuffix(h.PublicURL, "/")
+	}
+	return "http://" + ui.Name(c.Request().Host)
+}
+
+func (h *Handler) load(ctx context.Context, db backup.Database) (facts, error) {
+	f := facts{Standing: backup.Standing{Database: db}}
+	standings, err := h.Store.Standings(ctx, store.DatabaseFilter{Gone: true, IDs: []string{db.ID}})
+	if err != nil {
+		return f, err
+	}
+	if len(standings) == 1 { // otherwise it went just now
+		f.Standing = standings[0]
+	}
+	if f.Standing.Newest != nil { // with its manifest
+		full, err := h.Store.Copy(ctx, f.Standing.Newest.ID)
+		if err != nil {
+			return f, err
+		}
+		f.Standing.Newest = &full
+	}
+	if f.Copies, err = h.Store.NewestCopies(ctx, db.ID, shown); err != nil {
+		return f, err
+	}
+	f.Results, err = h.Store.DatabaseResults(ctx, db.ID, time.Time{}, shown)
+	return f, err
+}

@@ -1,0 +1,287 @@
+package databases
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/web/ui"
+)
+
+// facts is what the page of one database is made of.
+type facts struct {
+	Standing backup.Standing
+	Copies   []backup.Copy   // newest first
+	Results  []backup.Result // newest first
+	Base     string          // what the address of this server begins with
+}
+
+// detail is one database as programs get it.
+type detail struct {
+	entry
+	Copies []copyRef   `json:"backups"`
+	Tables []tableJSON `json:"tables"`
+	Runs   []runJSON   `json:"history"`
+}
+
+type copyRef struct {
+	ID          string            `json:"id"`
+	Date        backup.Date       `json:"date"`
+	Kind        backup.CopyKind   `json:"kind"`
+	SizeBytes   int64             `json:"size_bytes"`
+	Rows        int64             `json:"rows"`
+	SHA256      string            `json:"sha256"`
+	Proof       backup.ProofState `json:"proof"`
+	TakenAt     time.Time         `json:"taken_at"`
+	DownloadURL string            `json:"download_url"`
+}
+
+type tableJSON struct {
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Rows      int64  `json:"rows"`
+	SizeBytes int64  `json:"size_bytes"`
+}
+
+type runJSON struct {
+	JobID       string              `json:"job_id"`
+	Status      backup.ResultStatus `json:"status"`
+	CreatedAt   time.Time           `json:"created_at"`
+	CompletedAt *time.Time          `json:"completed_at"`
+	DurationMS  int64               `json:"duration_ms"`
+	SizeBytes   int64               `json:"size_bytes"`
+	Rows        int64               `json:"rows"`
+	Error       string              `json:"error"`
+}
+
+func detailOf(f facts, now time.Time) detail {
+	d := detail{entry: entryOf(f.Standing, now), Copies: []copyRef{}, Tables: []tableJSON{}, Runs: []runJSON{}}
+	for _, c := range f.Copies {
+		d.Copies = append(d.Copies, copyRef{c.ID, c.Date, c.Kind, c.Size, c.Rows, c.SHA256, c.Proof, c.TakenAt, downloadPath(c)})
+	}
+	for _, s := range sections(f.Standing.Newest) {
+		d.Tables = append(d.Tables, tableJSON{s.Name, s.Kind, s.Rows, s.Length})
+	}
+	for _, r := range f.Results {
+		d.Runs = append(d.Runs, runJSON{r.JobID, r.Status, r.CreatedAt, r.CompletedAt, r.Duration.Milliseconds(), r.Size, r.Rows, r.Error})
+	}
+	return d
+}
+
+func downloadPath(c backup.Copy) string {
+	return "/download/" + c.Date.String() + "/" + ui.Ref(c.DatabaseName, c.DatabaseID) + "?backup=" + c.ID
+}
+
+// sections gives the tables of a copy, largest first.
+func sections(c *backup.Copy) []backup.Section {
+	if c == nil || c.Manifest == nil {
+		return nil
+	}
+	var out []backup.Section
+	for _, s := range c.Manifest.Sections {
+		if s.Kind != "schema" {
+			out = append(out, s)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b backup.Section) int {
+		return cmp.Or(cmp.Compare(b.Length, a.Length), strings.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// maxTables is how many tables the page lists.
+const maxTables = 500
+
+// model is what the page of one database shows.
+type model struct {
+	Name        string
+	Handle      string
+	Guide       string
+	Mark        ui.Mark
+	Why         string
+	Description string
+	Paused      bool
+	CanStart    bool
+	RunningJob  string
+	Loader      bool
+	Newest      *newest
+	About       []ui.Definition
+	Tables      []table
+	MoreTables  int
+	Findings    []string
+	Copies      []copyRow
+	Runs        []runRow
+	AllCopies   string
+	AllJobs     string
+}
+
+type newest struct {
+	Mark     ui.Mark
+	Taken    ui.Moment
+	Stamp    ui.Moment
+	Size     string
+	SHA      string
+	Download string
+	Curl     string
+	Facts    []ui.Definition
+}
+
+type table struct{ Name, Kind, Rows, Size string }
+
+type copyRow struct {
+	Date, Kind, Size, Rows, Consistency, Download string
+	Taken                                         ui.Moment
+	Mark                                          ui.Mark
+	Changed                                       string
+}
+
+type runRow struct {
+	Href              string
+	Mark              ui.Mark
+	At                ui.Moment
+	Took, Rows, Error string
+}
+
+func view(f facts, now time.Time, who ui.Who) model {
+	d := f.Standing.Database
+	state, why := ui.StateOf(f.Standing, now)
+	m := model{
+		Name: ui.Name(d.Name), Handle: ui.Handle(d.Name, d.ID), Guide: "/restore-guide/" + ui.Ref(d.Name, d.ID),
+		Mark: ui.DatabaseMark(state), Why: ui.Name(why), Description: ui.Name(d.Description), Paused: d.Paused, Loader: who.Downloader,
+		CanStart:  who.Operator && f.Standing.Open == nil && d.GoneAt == nil,
+		AllCopies: "/list?database=" + url.QueryEscape(d.Name), AllJobs: "/jobs?database=" + url.QueryEscape(d.Name),
+	}
+	if f.Standing.Open != nil {
+		m.RunningJob = f.Standing.Open.JobID
+	}
+	m.About = []ui.Definition{
+		{Term: "Priority", Text: string(d.Priority)},
+		{Term: "Newest copy at most", Text: ui.Span(d.Objective) + " old"},
+		{Term: "First seen", Text: ui.Clock(d.FirstSeenAt).Word},
+		{Term: "Last seen in the account", Text: ui.Clock(d.LastSeenAt).Word},
+		{Term: "Cloudflare's UUID", Text: d.ID, Code: true},
+	}
+	if d.Binding != "" {
+		m.About = append(m.About, ui.Definition{Term: "Binding", Text: ui.Name(d.Binding), Code: true})
+	}
+	if c := f.Standing.Newest; c != nil {
+		m.Newest = newestOf(*c, f.Base, now)
+		if c.Manifest != nil {
+			for _, x := range c.Manifest.Findings {
+				m.Findings = append(m.Findings, ui.Name(x.Message))
+			}
+		}
+	}
+	list := sections(f.Standing.Newest)
+	for _, s := range list[:min(len(list), maxTables)] {
+		m.Tables = append(m.Tables, table{ui.Name(s.Name), s.Kind, ui.Count(s.Rows), ui.Bytes(s.Length)})
+	}
+	m.MoreTables = len(list) - len(m.Tables)
+	for i, c := range f.Copies {
+		m.Copies = append(m.Copies, copyRowOf(c, f.Copies[i+1:], now))
+	}
+	for _, r := range f.Results {
+		m.Runs = append(m.Runs, runRowOf(r, now))
+	}
+	return m
+}
+
+func newestOf(c backup.Copy, base string, now time.Time) *newest {
+	ext := ".sql"
+	if c.Compression == backup.Gzip {
+		ext = ".sql.gz"
+	}
+	path := downloadPath(c)
+	return &newest{
+		Mark: ui.CopyMark(c), Taken: ui.Ago(c.TakenAt, now), Stamp: ui.Stamp(c.TakenAt), Size: ui.Bytes(c.Size), SHA: c.SHA256, Download: path,
+		Curl: "curl -fH \"Authorization: Bearer $PATINA_TOKEN\" -o " + ui.Shell(ui.FileName(c.DatabaseName+"-"+c.Date.String()+ext)) + " " + ui.Shell(base+path),
+		Facts: []ui.Definition{
+			{Term: "Size", Text: ui.Bytes(c.Size)},
+			{Term: "Rows", Text: ui.Count(c.Rows)},
+			{Term: "Tables", Text: strconv.Itoa(c.Tables)},
+			{Term: "Consistency", Text: string(c.Consistency)},
+			{Term: "Kind", Text: string(c.Kind)},
+			{Term: "Object", Text: c.Key, Code: true},
+		},
+	}
+}
+
+// copyRowOf words a copy; older are those taken before it.
+func copyRowOf(c backup.Copy, older []backup.Copy, now time.Time) copyRow {
+	r := copyRow{
+		Date: c.Date.String(), Kind: string(c.Kind), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Consistency: string(c.Consistency),
+		Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c), Download: downloadPath(c),
+	}
+	switch {
+	case len(older) == 0:
+	case older[0].BodySHA256 == c.BodySHA256:
+		r.Changed = "same content as the one before"
+	case older[0].Rows != c.Rows:
+		diff := c.Rows - older[0].Rows
+		if diff > 0 {
+			r.Changed = "+" + ui.Plural(diff, "row", "rows")
+		} else {
+			r.Changed = "−" + ui.Plural(-diff, "row", "rows")
+		}
+	default:
+		r.Changed = "changed"
+	}
+	return r
+}
+
+func runRowOf(r backup.Result, now time.Time) runRow {
+	v := runRow{
+		Href: "/jobs/" + r.JobID, Mark: ui.ResultMark(r.Status), At: ui.Ago(r.CreatedAt, now), Took: "–", Rows: "–", Error: ui.Name(r.Error),
+	}
+	if r.Status == backup.ResultSuccess {
+		v.Rows = ui.Count(r.Rows)
+	}
+	if r.Duration > 0 {
+		v.Took = ui.Took(r.Duration)
+	}
+	return v
+}
+
+// listModel is what the list of databases shows.
+type listModel struct {
+	Name, State string
+	States      []string
+	Rows        []listRow
+	Filtered    bool
+	More        int
+}
+
+type listRow struct {
+	Name, Href, Description, Why string
+	Mark                         ui.Mark
+	Priority, Note               string
+	Copy                         ui.Moment
+	Size                         string
+}
+
+// maxList is how many databases one page lists; a filter finds the others.
+const maxList = 500
+
+func viewList(list []backup.Standing, name string, state ui.StateWord, now time.Time) listModel {
+	m := listModel{Name: ui.Name(name), State: string(state), States: []string{"failed", "attention", "unknown", "stored", "proven"}, Filtered: name != "" || state != ""}
+	for _, s := range list[:min(len(list), maxList)] {
+		st, why := ui.StateOf(s, now)
+		r := listRow{
+			Name: ui.Name(s.Database.Name), Href: "/databases/" + ui.Ref(s.Database.Name, s.Database.ID), Description: ui.Name(s.Database.Description),
+			Mark: ui.DatabaseMark(st), Why: ui.Name(why), Priority: string(s.Database.Priority), Copy: ui.Moment{Word: "none yet"}, Size: "–",
+		}
+		if s.Newest != nil {
+			r.Copy, r.Size = ui.Ago(s.Newest.TakenAt, now), ui.Bytes(s.Newest.Size)
+		}
+		if s.Database.Paused {
+			r.Note = "paused"
+		}
+		m.Rows = append(m.Rows, r)
+	}
+	m.More = len(list) - len(m.Rows)
+	return m
+}
