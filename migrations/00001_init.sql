@@ -16,6 +16,7 @@ CREATE TABLE databases (
     gone_at           timestamptz
 );
 CREATE UNIQUE INDEX databases_name ON databases (name) WHERE gone_at IS NULL;
+CREATE INDEX databases_any_name ON databases (name);
 
 -- Schedules and their ledger: every slot ends as done, failed, skipped or missed.
 CREATE TABLE schedules (
@@ -168,6 +169,11 @@ CREATE TABLE backup_inventory (
 CREATE UNIQUE INDEX backup_inventory_key ON backup_inventory (key) WHERE deleted_at IS NULL;
 CREATE INDEX backup_inventory_list ON backup_inventory (database_name, date DESC, taken_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX backup_inventory_newest ON backup_inventory (database_id, taken_at DESC) WHERE deleted_at IS NULL;
+CREATE INDEX backup_inventory_proven ON backup_inventory (database_id, taken_at DESC)
+    WHERE deleted_at IS NULL AND quarantined_at IS NULL AND proof = 'proven';
+CREATE INDEX backup_inventory_suspect ON backup_inventory (database_id)
+    WHERE deleted_at IS NULL AND (quarantined_at IS NOT NULL OR proof = 'suspect');
+CREATE INDEX backup_inventory_date ON backup_inventory (date, database_name) WHERE deleted_at IS NULL;
 CREATE INDEX backup_inventory_expiry ON backup_inventory (expires_at) WHERE deleted_at IS NULL;
 
 CREATE TABLE alert_config (
@@ -181,6 +187,7 @@ CREATE TABLE alert_config (
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL
 );
+CREATE UNIQUE INDEX alert_config_name ON alert_config (lower(name));
 
 -- People, their sessions, programs, and what each of them did.
 CREATE TABLE users (

@@ -281,7 +281,7 @@ func pause(ctx context.Context) error {
 // tryLock takes the lock file, which no other process can then take while this
 // one lives; nil where another has it.
 func tryLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, &backup.Error{Kind: backup.ErrDenied, Message: "the lock of the embedded Postgres cannot be taken", Err: err}
 	}

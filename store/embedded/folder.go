@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,7 +56,7 @@ func (a account) own(path string) error {
 	if a.cred == nil {
 		return nil
 	}
-	return os.Chown(path, int(a.cred.Uid), int(a.cred.Gid))
+	return os.Lchown(path, int(a.cred.Uid), int(a.cred.Gid))
 }
 
 // prepareDir makes the folder, private to the server's user, and checks that
@@ -68,11 +69,9 @@ func (s *Server) prepareDir() error {
 	if err != nil {
 		return &backup.Error{Kind: backup.ErrDenied, Message: "the folder of the embedded Postgres cannot be read", Err: err}
 	}
-	ours := len(entries) == 0
-	for _, e := range entries {
-		ours = ours || e.Name() == "lock"
-	}
-	if !ours {
+	known := []string{"lock", "data", "data.init", "run", "postgres.log", "lost+found"}
+	others := slices.IndexFunc(entries, func(e os.DirEntry) bool { return !slices.Contains(known, e.Name()) })
+	if _, err := os.Lstat(filepath.Join(s.dir, "lock")); err != nil && others >= 0 {
 		return &backup.Error{
 			Kind:    backup.ErrInvalid,
 			Message: fmt.Sprintf("%s holds files that are not the embedded Postgres's; nothing was changed", s.dir),

@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/AutumnsGrove/Patina/backup"
+)
+
+// AlertConfig is a channel that alerts go out by.
+type AlertConfig struct {
+	ID            string // UUIDv7
+	Kind          string // "webhook" or "discord"
+	Name          string // unique whatever its case
+	URLSealed     []byte `json:"-"` // sealed with PATINA_SECRET, elsewhere
+	Enabled       bool
+	NotifySuccess bool
+	NotifyFailure bool
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+const alertConfigColumns = "id::text, kind, name, url_sealed, enabled, notify_success, notify_failure, created_at, updated_at"
+
+func scanAlertConfig(row pgx.CollectableRow) (AlertConfig, error) {
+	var a AlertConfig
+	err := row.Scan(&a.ID, &a.Kind, &a.Name, &a.URLSealed, &a.Enabled, &a.NotifySuccess, &a.NotifyFailure, &a.CreatedAt, &a.UpdatedAt)
+	return a, err
+}
+
+// InsertAlertConfig adds a channel and gives its ID: a new UUIDv7 where a has
+// none. Errors: ErrConflict where another has its name; ErrInvalid.
+func (s *Store) InsertAlertConfig(ctx context.Context, a AlertConfig) (string, error) {
+	if a.Name == "" || len(a.URLSealed) == 0 {
+		return "", backup.Errorf(backup.ErrInvalid, "a channel needs a name and a sealed URL")
+	}
+	if a.ID == "" {
+		a.ID = uuid.Must(uuid.NewV7()).String()
+	}
+	_, err := s.db.Exec(ctx, `
+		INSERT INTO alert_config (id, kind, name, url_sealed, enabled, notify_success, notify_failure, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
+		a.ID, a.Kind, a.Name, a.URLSealed, a.Enabled, a.NotifySuccess, a.NotifyFailure, a.CreatedAt)
+	return a.ID, alertConfigErr(a.Name, err)
+}
+
+// UpdateAlertConfig changes every field of a channel but ID, Kind and
+// CreatedAt. Errors: ErrNotFound; ErrConflict; ErrInvalid.
+func (s *Store) UpdateAlertConfig(ctx context.Context, a AlertConfig) error {
+	if a.Name == "" || len(a.URLSealed) == 0 {
+		return backup.Errorf(backup.ErrInvalid, "a channel needs a name and a sealed URL")
+	}
+	return s.changeAlertConfig(ctx, a.ID, a.Name, `UPDATE alert_config SET name = $2, url_sealed = $3, enabled = $4,
+		notify_success = $5, notify_failure = $6, updated_at = $7 WHERE id = $1`,
+		a.Name, a.URLSealed, a.Enabled, a.NotifySuccess, a.NotifyFailure, a.UpdatedAt)
+}
+
+// DeleteAlertConfig removes a channel. Errors: ErrNotFound.
+func (s *Store) DeleteAlertConfig(ctx context.Context, id string) error {
+	return s.changeAlertConfig(ctx, id, id, "DELETE FROM alert_config WHERE id = $1")
+}
+
+func (s *Store) changeAlertConfig(ctx context.Context, id, name, sql string, args ...any) error {
+	if !isUUID(id) {
+		return backup.Errorf(backup.ErrNotFound, "there is no channel %q", id)
+	}
+	tag, err := s.db.Exec(ctx, sql, append([]any{id}, args...)...)
+	if err == nil && tag.RowsAffected() == 0 {
+		return backup.Errorf(backup.ErrNotFound, "there is no channel %q", id)
+	}
+	return alertConfigErr(name, err)
+}
+
+func alertConfigErr(name string, err error) error {
+	if isUnique(err, "alert_config_name") {
+		return &backup.Error{Kind: backup.ErrConflict, Message: "there is a channel " + name + " already", Err: err}
+	}
+	return wrapErr("channel "+name, err)
+}
+
+// AlertConfigs lists the channels by name.
+func (s *Store) AlertConfigs(ctx context.Context) ([]AlertConfig, error) {
+	rows, err := s.db.Query(ctx, "SELECT "+alertConfigColumns+" FROM alert_config ORDER BY lower(name)")
+	if err != nil {
+		return nil, wrapErr("list channels", err)
+	}
+	list, err := pgx.CollectRows(rows, scanAlertConfig)
+	return list, wrapErr("list channels", err)
+}
+
+// AlertConfig gives a channel by ID. Errors: ErrNotFound.
+func (s *Store) AlertConfig(ctx context.Context, id string) (AlertConfig, error) {
+	if !isUUID(id) {
+		return AlertConfig{}, backup.Errorf(backup.ErrNotFound, "there is no channel %q", id)
+	}
+	rows, err := s.db.Query(ctx, "SELECT "+alertConfigColumns+" FROM alert_config WHERE id = $1", id)
+	if err != nil {
+		return AlertConfig{}, wrapErr("read a channel", err)
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, scanAlertConfig)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return a, backup.Errorf(backup.ErrNotFound, "there is no channel %q", id)
+	}
+	return a, wrapErr("read a channel", err)
+}

@@ -1,0 +1,224 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/AutumnsGrove/Patina/backup"
+)
+
+// CopiesOn lists the copies that a download of a date may give for a database,
+// by its UUID, or by its name when they were taken; newest first. A copy taken
+// before a restore (safety) is not among them: it is asked for by its ID.
+func (s *Store) CopiesOn(ctx context.Context, date backup.Date, database string) ([]backup.Copy, error) {
+	column := "database_name = $2"
+	if isUUID(database) {
+		column = "(database_name = $2 OR database_id = $2::uuid)"
+	}
+	return s.copies(ctx, " WHERE date = $1 AND "+column+` AND deleted_at IS NULL AND quarantined_at IS NULL AND kind <> 'safety'
+		ORDER BY taken_at DESC, id DESC`, date.Time(), database)
+}
+
+// BestCopy gives the copy that stands for a database and date: the proven
+// daily, else the newest proven one, else the newest stored one; never one
+// that is suspect. Errors: ErrNotFound.
+func (s *Store) BestCopy(ctx context.Context, databaseID string, date backup.Date) (backup.Copy, error) {
+	if !isUUID(databaseID) {
+		return backup.Copy{}, backup.Errorf(backup.ErrNotFound, "there is no database %q", databaseID)
+	}
+	list, err := s.copies(ctx, ` WHERE database_id = $1 AND date = $2 AND deleted_at IS NULL AND quarantined_at IS NULL
+		AND kind <> 'safety' AND proof <> 'suspect'
+		ORDER BY CASE WHEN proof <> 'proven' THEN 2 WHEN kind = 'daily' THEN 0 ELSE 1 END, taken_at DESC, id DESC LIMIT 1`,
+		databaseID, date.Time())
+	if err != nil {
+		return backup.Copy{}, err
+	}
+	if len(list) == 0 {
+		return backup.Copy{}, backup.Errorf(backup.ErrNotFound, "there is no backup of database %s for %s", databaseID, date)
+	}
+	return list[0], nil
+}
+
+// NewestCopies lists the newest listed copies of a database, at most limit.
+func (s *Store) NewestCopies(ctx context.Context, databaseID string, limit int) ([]backup.Copy, error) {
+	return s.copies(ctx, " WHERE database_id = $1 AND deleted_at IS NULL ORDER BY taken_at DESC, id DESC LIMIT "+strconv.Itoa(max(limit, 0)), databaseID)
+}
+
+// ExpiredCopies lists copies whose time has come, the longest expired first.
+// Pinned ones are never among them. Whether one may go is for others to judge.
+func (s *Store) ExpiredCopies(ctx context.Context, now time.Time, limit int) ([]backup.Copy, error) {
+	return s.copies(ctx, " WHERE expires_at <= $1 AND deleted_at IS NULL AND NOT pinned ORDER BY expires_at, id LIMIT "+strconv.Itoa(max(limit, 0)), now)
+}
+
+// SetProof records what proving a copy found. Proven clears an earlier
+// reason; suspect keeps the reason; pending forgets both. Errors: ErrNotFound.
+func (s *Store) SetProof(ctx context.Context, id string, state backup.ProofState, at time.Time, reason string) error {
+	if state != backup.ProofSuspect {
+		reason = ""
+	}
+	var proven *time.Time
+	if state == backup.ProofProven {
+		proven = &at
+	}
+	return s.changeCopy(ctx, id, "proof = $2, proven_at = $3, proof_error = $4", state, proven, reason)
+}
+
+// SetExpiry says when a copy may go and why then; nil for never. Errors:
+// ErrNotFound.
+func (s *Store) SetExpiry(ctx context.Context, id string, at *time.Time, reason string) error {
+	return s.changeCopy(ctx, id, "expires_at = $2, expires_reason = $3", at, reason)
+}
+
+// SetPinned keeps a copy for ever, or no longer. Errors: ErrNotFound.
+func (s *Store) SetPinned(ctx context.Context, id string, pinned bool) error {
+	return s.changeCopy(ctx, id, "pinned = $2", pinned)
+}
+
+// MarkDeleted takes a copy out of the list, its object having been deleted.
+// Errors: ErrNotFound.
+func (s *Store) MarkDeleted(ctx context.Context, id string, at time.Time) error {
+	return s.changeCopy(ctx, id, "deleted_at = coalesce(deleted_at, $2)", at)
+}
+
+// Quarantine takes a copy out of use, and leaves its object where it is: the
+// copy is suspect, for this reason. Errors: ErrNotFound.
+func (s *Store) Quarantine(ctx context.Context, id string, at time.Time, reason string) error {
+	return s.changeCopy(ctx, id, "quarantined_at = coalesce(quarantined_at, $2), proof = 'suspect', proven_at = NULL, proof_error = $3", at, reason)
+}
+
+// Unquarantine puts a copy back into use; it has to be proven anew. Errors:
+// ErrNotFound.
+func (s *Store) Unquarantine(ctx context.Context, id string) error {
+	return s.changeCopy(ctx, id, "quarantined_at = NULL, proof = 'pending', proven_at = NULL, proof_error = ''")
+}
+
+func (s *Store) changeCopy(ctx context.Context, id, set string, args ...any) error {
+	if !isUUID(id) {
+		return backup.Errorf(backup.ErrNotFound, "there is no backup %q", id)
+	}
+	tag, err := s.db.Exec(ctx, "UPDATE backup_inventory SET "+set+" WHERE id = $1", append([]any{id}, args...)...)
+	if err == nil && tag.RowsAffected() == 0 {
+		return backup.Errorf(backup.ErrNotFound, "there is no backup %q", id)
+	}
+	return wrapErr("change backup "+id, err)
+}
+
+// CopyTotals sums the listed copies.
+type CopyTotals struct {
+	Copies int64
+	Bytes  int64 // as stored
+}
+
+// CopyTotals sums the copies of each kind; one that has none is missing.
+func (s *Store) CopyTotals(ctx context.Context) (map[backup.CopyKind]CopyTotals, error) {
+	rows, err := s.db.Query(ctx, "SELECT kind, count(*), sum(size_bytes)::bigint FROM backup_inventory WHERE deleted_at IS NULL GROUP BY kind")
+	if err != nil {
+		return nil, wrapErr("sum the backups", err)
+	}
+	totals := map[backup.CopyKind]CopyTotals{}
+	var kind backup.CopyKind
+	var t CopyTotals
+	_, err = pgx.ForEachRow(rows, []any{&kind, &t.Copies, &t.Bytes}, func() error {
+		totals[kind] = t
+		return nil
+	})
+	return totals, wrapErr("sum the backups", err)
+}
+
+// Standings tells how databases stand, by name: each with its newest copies,
+// its suspect ones, and its last and its open result, in one round trip. Safety
+// copies do not count as newest: they hold what was about to be replaced.
+func (s *Store) Standings(ctx context.Context, f DatabaseFilter) ([]backup.Standing, error) {
+	q := f.where()
+	chosen := "(SELECT id AS chosen FROM databases" + q.String() + ") d "
+	newest := func(condition string) string {
+		return "SELECT c.* FROM " + chosen + "CROSS JOIN LATERAL (SELECT " + copyColumns + ` FROM backup_inventory
+			WHERE database_id = chosen AND deleted_at IS NULL AND quarantined_at IS NULL AND kind <> 'safety' AND ` + condition + `
+			ORDER BY taken_at DESC LIMIT 1) c`
+	}
+	result := func(condition string) string {
+		return "SELECT r.* FROM " + chosen + "CROSS JOIN LATERAL (SELECT " + resultColumns + ` FROM backup_results
+			WHERE database_id = chosen AND ` + condition + " ORDER BY created_at DESC LIMIT 1) r"
+	}
+	var b pgx.Batch
+	b.Queue("SELECT "+databaseColumns+" FROM databases"+q.String()+" ORDER BY name, gone_at DESC NULLS FIRST, id", q.args...)
+	b.Queue(newest("proof <> 'suspect'"), q.args...)
+	b.Queue(newest("proof = 'proven'"), q.args...)
+	b.Queue("SELECT database_id::text, count(*) FROM "+chosen+`JOIN backup_inventory ON database_id = chosen
+		WHERE deleted_at IS NULL AND (quarantined_at IS NOT NULL OR proof = 'suspect') GROUP BY database_id`, q.args...)
+	b.Queue(result("status IN ('success', 'failed')"), q.args...)
+	b.Queue(result("status IN ('queued', 'running')"), q.args...)
+	r := s.db.SendBatch(ctx, &b)
+	list, err := readStandings(r)
+	return list, wrapErr("read how the databases stand", errors.Join(err, r.Close()))
+}
+
+func readStandings(r pgx.BatchResults) ([]backup.Standing, error) {
+	databases, err := standingRows(r, scanDatabase)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]backup.Standing, len(databases))
+	at := make(map[string]*backup.Standing, len(databases))
+	for i, d := range databases {
+		list[i].Database = d
+		at[d.ID] = &list[i]
+	}
+	// An entry that came in between two of the statements is left for next time.
+	of := func(id string) *backup.Standing {
+		if s := at[id]; s != nil {
+			return s
+		}
+		return new(backup.Standing)
+	}
+	newest, err := standingRows(r, scanCopy)
+	for _, c := range newest {
+		of(c.DatabaseID).Newest = &c
+	}
+	if err != nil {
+		return nil, err
+	}
+	proven, err := standingRows(r, scanCopy)
+	for _, c := range proven {
+		of(c.DatabaseID).Proven = &c
+	}
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.Query()
+	if err != nil {
+		return nil, err
+	}
+	var id string
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+		of(id).Suspect = n
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	last, err := standingRows(r, scanResult)
+	for _, res := range last {
+		of(res.DatabaseID).Last = &res
+	}
+	if err != nil {
+		return nil, err
+	}
+	open, err := standingRows(r, scanResult)
+	for _, res := range open {
+		of(res.DatabaseID).Open = &res
+	}
+	return list, err
+}
+
+func standingRows[T any](r pgx.BatchResults, scan pgx.RowToFunc[T]) ([]T, error) {
+	rows, err := r.Query()
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scan)
+}
