@@ -1,0 +1,216 @@
+package copies
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/web/ui"
+)
+
+// chunk is how many bytes are sent between two extensions of the deadline.
+const chunk = 1 << 20
+
+// Download is GET and HEAD /download/:date/:db: the stored bytes of one dump.
+func (h *Handler) Download(c echo.Context) error {
+	cp, err := h.choose(c)
+	if err != nil {
+		return err
+	}
+	r, header := c.Request(), c.Response().Header()
+	variant := c.QueryParam("for")
+	if variant != "" && variant != "d1" {
+		return backup.Errorf(backup.ErrInvalid, "a dump can be made ready for d1, and for nothing else")
+	}
+	etag := `"` + cp.SHA256 + `"`
+	if variant != "" {
+		etag = `"` + cp.SHA256 + "-" + variant + `"`
+	}
+	header.Set("ETag", etag)
+	header.Set("Last-Modified", cp.TakenAt.UTC().Format(http.TimeFormat))
+	header.Set("Patina-Backup", cp.ID)
+	switch check(r.Header, etag) {
+	case notModified:
+		return c.NoContent(http.StatusNotModified)
+	case preconditionFailed:
+		return echo.NewHTTPError(http.StatusPreconditionFailed, "The dump is another one by now.")
+	}
+	if variant != "" {
+		return h.forD1(c, cp)
+	}
+	header.Set("Accept-Ranges", "bytes")
+	header.Set("Repr-Digest", digest(cp.SHA256))
+	part := span{0, cp.Size, false}
+	if rg := r.Header.Get("Range"); rg != "" && r.Method == http.MethodGet && rangeApplies(r.Header, etag) {
+		if part, err = parseRange(rg, cp.Size); err != nil {
+			header.Set("Content-Range", "bytes */"+strconv.FormatInt(cp.Size, 10))
+			return echo.NewHTTPError(http.StatusRequestedRangeNotSatisfiable, "The dump has "+strconv.FormatInt(cp.Size, 10)+" bytes, and one range of them can be asked for at a time.")
+		}
+	}
+	return h.send(c, cp, part)
+}
+
+// send streams the bytes. All of them together are hashed on the way: where
+// they are not what was recorded, the last of them are held back and the
+// connection is cut, so that nobody takes them for the dump.
+func (h *Handler) send(c echo.Context, cp backup.Copy, part span) error {
+	r, w := c.Request(), c.Response()
+	if r.Method == http.MethodHead {
+		h.describe(c, cp, part)
+		return c.NoContent(http.StatusOK)
+	}
+	body, err := h.Bucket.Open(r.Context(), cp.Key, part.offset, part.length)
+	if err != nil {
+		return missing(cp, err)
+	}
+	defer body.Close()
+	detail := ""
+	if part.partial {
+		detail = part.contentRange(cp.Size)
+	}
+	if err := h.Auth.Record(c, "download", "backup "+cp.ID+" of "+cp.DatabaseName+", "+cp.Key, "sent", detail); err != nil {
+		return err
+	}
+	h.describe(c, cp, part)
+	status := http.StatusOK
+	if part.partial {
+		w.Header().Set("Content-Range", part.contentRange(cp.Size))
+		status = http.StatusPartialContent
+	}
+	w.WriteHeader(status)
+	var sum hash.Hash
+	if !part.partial {
+		sum = sha256.New()
+	}
+	if err := pump(w, body, part.length, sum, cp.SHA256); err != nil {
+		if errors.Is(err, backup.ErrCorrupt) {
+			h.Log.ErrorContext(r.Context(), "download", "copy_id", cp.ID, "key", cp.Key, "error", err.Error())
+		}
+		panic(http.ErrAbortHandler) // the status has gone out: only a cut connection tells
+	}
+	return nil
+}
+
+// pump copies exactly length bytes, and with sum holds the last chunk back
+// until the hash is known to be want.
+func pump(w http.ResponseWriter, body io.Reader, length int64, sum hash.Hash, want string) error {
+	rc := http.NewResponseController(w)
+	buf := make([]byte, chunk)
+	for length > 0 {
+		// Not every writer has a deadline (a test's recorder), and none is needed there.
+		_ = rc.SetWriteDeadline(time.Now().Add(2 * time.Minute))
+		n := min(length, chunk)
+		if _, err := io.ReadFull(body, buf[:n]); err != nil {
+			return &backup.Error{Kind: backup.ErrCorrupt, Message: "the stored object ends before it should", Err: err}
+		}
+		length -= n
+		if sum != nil {
+			sum.Write(buf[:n])
+			if length == 0 && hex.EncodeToString(sum.Sum(nil)) != want {
+				return backup.Errorf(backup.ErrCorrupt, "the stored object is not what was recorded")
+			}
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe sets the headers that say what the body is.
+func (h *Handler) describe(c echo.Context, cp backup.Copy, part span) {
+	header := c.Response().Header()
+	kind, ext := "application/sql; charset=utf-8", ".sql"
+	if cp.Compression == backup.Gzip {
+		kind, ext = "application/gzip", ".sql.gz"
+	}
+	header.Set(echo.HeaderContentType, kind)
+	header.Set(echo.HeaderContentLength, strconv.FormatInt(part.length, 10))
+	header.Set(echo.HeaderContentDisposition, attachment(cp.DatabaseName+"-"+cp.Date.String()+ext))
+}
+
+// attachment makes a browser save the answer, under a file name that holds no
+// separator, quote or control character.
+func attachment(name string) string {
+	if v := mime.FormatMediaType("attachment", map[string]string{"filename": ui.FileName(name)}); v != "" {
+		return v
+	}
+	return "attachment"
+}
+
+// digest is the hash as Repr-Digest (RFC 9530) has it.
+func digest(sha string) string {
+	b, err := hex.DecodeString(sha)
+	if err != nil {
+		return ""
+	}
+	return "sha-256=:" + base64.StdEncoding.EncodeToString(b) + ":"
+}
+
+// missing words an error of the bucket about an object that should be there.
+func missing(cp backup.Copy, err error) error {
+	if errors.Is(err, backup.ErrNotFound) || errors.Is(err, backup.ErrInvalid) {
+		return &backup.Error{
+			Kind: backup.ErrCorrupt, Message: "The object " + ui.Name(cp.Key) + " is not in the bucket as it was recorded.",
+			Next: "Choose another copy of this database.", Err: err,
+		}
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &backup.Error{Kind: backup.ErrUnavailable, Message: "The bucket did not give the dump.", Next: "Try again in a minute.", Err: err}
+}
+
+// forD1 streams the dump without the statements that D1's importer refuses.
+// Its length is not known beforehand, so there are no ranges.
+func (h *Handler) forD1(c echo.Context, cp backup.Copy) error {
+	r, w := c.Request(), c.Response()
+	header := w.Header()
+	header.Set(echo.HeaderContentType, "application/sql; charset=utf-8")
+	header.Set(echo.HeaderContentDisposition, attachment(cp.DatabaseName+"-"+cp.Date.String()+".d1.sql"))
+	header.Set("Accept-Ranges", "none")
+	if r.Method == http.MethodHead {
+		return c.NoContent(http.StatusOK)
+	}
+	body, err := h.Bucket.Open(r.Context(), cp.Key, 0, -1)
+	if err != nil {
+		return missing(cp, err)
+	}
+	defer body.Close()
+	var plain io.Reader = body
+	if cp.Compression == backup.Gzip {
+		if plain, err = gzip.NewReader(body); err != nil {
+			return missing(cp, &backup.Error{Kind: backup.ErrInvalid, Message: "the object is not gzip", Err: err})
+		}
+	}
+	if err := h.Auth.Record(c, "download", "backup "+cp.ID+" of "+cp.DatabaseName+", "+cp.Key, "sent", "for d1"); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	if err := dump.ForD1(&patient{w}, plain); err != nil {
+		h.Log.ErrorContext(r.Context(), "download", "copy_id", cp.ID, "key", cp.Key, "error", err.Error())
+		panic(http.ErrAbortHandler) // the status has gone out: only a cut connection tells
+	}
+	return nil
+}
+
+// patient extends the deadline with every write.
+type patient struct{ http.ResponseWriter }
+
+func (p *patient) Write(b []byte) (int, error) {
+	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(2 * time.Minute))
+	return p.ResponseWriter.Write(b)
+}

@@ -1,0 +1,75 @@
+package copies
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/web/ui"
+)
+
+// model is what the list of copies shows.
+type model struct {
+	Rows            []row
+	Database        string
+	Date, Kind      string
+	Kinds           []string
+	First           bool
+	Unfiltered      bool
+	Loader          bool
+	NextHref, Begin string
+}
+
+type row struct {
+	Name, Href  string
+	Date, Kind  string
+	Taken       ui.Moment
+	Mark        ui.Mark
+	Consistency string
+	Size, Rows  string
+	Expiry      string
+	Download    string
+}
+
+func view(list []backup.Copy, q url.Values, next string, now time.Time, who ui.Who) model {
+	m := model{
+		Database: ui.Name(q.Get("database")), Date: q.Get("date"), Kind: q.Get("kind"),
+		Kinds: []string{"daily", "manual", "weekly", "safety", "kept"}, First: q.Get("cursor") == "", Loader: who.Downloader,
+	}
+	m.Unfiltered = m.Database == "" && m.Date == "" && m.Kind == ""
+	keep := url.Values{}
+	for _, k := range []string{"database", "date", "kind", "limit"} {
+		if q.Get(k) != "" {
+			keep.Set(k, q.Get(k))
+		}
+	}
+	m.Begin = "/list?" + keep.Encode()
+	if next != "" {
+		keep.Set("cursor", next)
+		m.NextHref = "/list?" + keep.Encode()
+	}
+	for _, c := range list {
+		m.Rows = append(m.Rows, row{
+			Name: ui.Name(c.DatabaseName), Href: "/databases/" + ui.Ref(c.DatabaseName, c.DatabaseID),
+			Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
+			Consistency: string(c.Consistency), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
+			Download: downloadPath(c),
+		})
+	}
+	return m
+}
+
+// expiry says until when a copy stays, and why.
+func expiry(c backup.Copy) string {
+	reason := ""
+	if c.ExpiresReason != "" {
+		reason = ": " + ui.Name(c.ExpiresReason)
+	}
+	switch {
+	case c.Pinned:
+		return "pinned: kept for good"
+	case c.ExpiresAt != nil:
+		return "kept until " + backup.DateOf(*c.ExpiresAt).String() + reason
+	}
+	return "kept" + reason
+}

@@ -1,0 +1,89 @@
+package web
+
+import (
+	"errors"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/web/audit"
+	"github.com/AutumnsGrove/Patina/web/auth"
+	"github.com/AutumnsGrove/Patina/web/copies"
+	"github.com/AutumnsGrove/Patina/web/databases"
+	"github.com/AutumnsGrove/Patina/web/history"
+	"github.com/AutumnsGrove/Patina/web/manual"
+	"github.com/AutumnsGrove/Patina/web/overview"
+)
+
+// Route is one thing that can be asked of the server, and who may ask it. GET
+// serves HEAD too, but for a stream.
+type Route struct {
+	Method, Path string
+	Right        auth.Right
+	Handle       echo.HandlerFunc
+	Stream       bool
+}
+
+// table is every route but the files under /static/.
+func (s *Server) table() []Route {
+	c := s.cfg
+	home := overview.Handler{Store: c.Store, Version: c.Version, Nightly: c.Nightly, Weekly: c.Weekly, Clock: c.Clock}
+	jobs := history.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock, Streams: s.streams}
+	dbs := databases.Handler{Store: c.Store, PublicURL: c.PublicURL, Clock: c.Clock}
+	stored := copies.Handler{Store: c.Store, Bucket: c.Bucket, Auth: s.auth, Log: c.Log, Clock: c.Clock}
+	guides := manual.Handler{Store: c.Store, Bucket: c.Bucket.String(), PublicURL: c.PublicURL, Clock: c.Clock}
+	log := audit.Handler{Store: c.Store}
+	return []Route{
+		{"GET", "/", auth.View, home.Home, false},
+		{"GET", "/status", auth.View, home.Status, false},
+		{"GET", "/databases", auth.View, dbs.List, false},
+		{"GET", "/databases/:db", auth.View, dbs.Show, false},
+		{"GET", "/list", auth.View, stored.List, false},
+		{"GET", "/download/:date/:db", auth.Download, stored.Download, false},
+		{"POST", "/trigger", auth.Operate, jobs.Trigger, false},
+		{"GET", "/jobs", auth.View, jobs.List, false},
+		{"GET", "/jobs/:id", auth.View, jobs.Show, false},
+		{"GET", "/jobs/:id/events", auth.View, jobs.Events, true},
+		{"POST", "/jobs/:id/cancel", auth.Operate, jobs.Cancel, false},
+		{"POST", "/jobs/:id/retry", auth.Operate, jobs.Retry, false},
+		{"GET", "/restore-guide/:db", auth.View, guides.Guide, false},
+		{"GET", "/audit", auth.Admin, log.List, false},
+		{"GET", "/openapi.json", auth.View, s.openapi, false},
+		{"GET", "/sign-in", auth.Public, s.auth.Form, false},
+		{"POST", "/sign-in", auth.Public, s.auth.SignIn, false},
+		{"POST", "/sign-out", auth.View, s.auth.SignOut, false},
+		{"GET", "/setup", auth.Public, s.auth.SetupForm, false},
+		{"POST", "/setup", auth.Public, s.auth.Setup, false},
+		{"GET", "/healthz", auth.Public, s.healthz, false},
+		{"GET", "/readyz", auth.Public, s.readyz, false},
+	}
+}
+
+// Routes gives the table, for tests and tools.
+func (s *Server) Routes() []Route { return s.routes }
+
+// guard lets in whoever holds the right that a route demands. A refusal is on
+// record.
+func (s *Server) guard(r Route) echo.HandlerFunc {
+	if r.Right == auth.Public {
+		return r.Handle
+	}
+	return func(c echo.Context) error {
+		who, err := s.auth.Identify(c.Request())
+		if err != nil {
+			if backup.Kind(err) != nil { // whatever kept us from finding out, it is not theirs to mend
+				return &backup.Error{Kind: backup.ErrUnavailable, Message: "Who you are could not be found out just now.", Next: "Try again in a minute.", Err: err}
+			}
+			return err
+		}
+		if who == nil {
+			return auth.ErrUnknown
+		}
+		c.SetRequest(c.Request().WithContext(auth.WithActor(c.Request().Context(), who)))
+		if !who.May(r.Right) {
+			err := backup.Errorf(backup.ErrDenied, "This needs the %s right, which %s does not have.", r.Right, who.Name)
+			return errors.Join(err, s.auth.Record(c, "denied", r.Method+" "+c.Request().URL.Path, "refused", "needs "+r.Right.String()))
+		}
+		return r.Handle(c)
+	}
+}
