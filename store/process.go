@@ -51,8 +51,8 @@ func (s *Store) Processes(ctx context.Context) ([]Process, error) {
 // ttl ago and does not have in hand: their end could not be recorded. Each
 // such River job is closed and put into the queue anew, as a row of its own, so
 // that nothing a woken process reports can touch it; the attempt is not spent,
-// and the result gets a new fencing token. The export slots of silent
-// processes become free. It gives the ids of the River jobs that were handed
+// and the result gets a new fencing token. Export slots of silent processes, and
+// those whose attempt no longer runs, become free. It gives the ids of the River jobs that were handed
 // back. Any number of processes may call it at once; only Postgres's clock is read.
 func (s *Store) HandBack(ctx context.Context, ttl time.Duration, self string, inHand []int64) (handed []int64, err error) {
 	if inHand == nil {
@@ -76,8 +76,9 @@ func (s *Store) HandBack(ctx context.Context, ttl time.Duration, self string, in
 		}
 		if _, err := s.db.Exec(ctx, `
 			UPDATE export_slots e SET result_id = NULL, fence = 0, process_id = NULL, taken_at = NULL
-			WHERE process_id IS NOT NULL AND NOT EXISTS (
-				SELECT FROM processes p WHERE p.id = e.process_id AND p.heartbeat_at > clock_timestamp() - $1::interval)`, ttl); err != nil {
+			WHERE result_id IS NOT NULL AND (
+				NOT EXISTS (SELECT FROM processes p WHERE p.id = e.process_id AND p.heartbeat_at > clock_timestamp() - $1::interval)
+				OR NOT EXISTS (SELECT FROM backup_results r WHERE r.id = e.result_id AND r.fence = e.fence AND r.status = 'running'))`, ttl); err != nil {
 			return err
 		}
 		_, err = s.db.Exec(ctx, "DELETE FROM processes WHERE heartbeat_at <= clock_timestamp() - $1::interval", ttl)
