@@ -99,7 +99,7 @@ func (s *Store) oneToken(ctx context.Context, condition string, arg any) (Token,
 
 // TouchToken records that a token was used, at most once a minute.
 func (s *Store) TouchToken(ctx context.Context, id string, at time.Time) error {
-	_, err := s.db.Exec(ctx, "UPDATE api_tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2 - interval '1 minute')", id, at)
+	_, err := s.db.Exec(ctx, "UPDATE api_tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')", id, at)
 	return wrapErr("record the use of an API token", err)
 }
 
