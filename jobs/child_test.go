@@ -26,6 +26,7 @@ const childEnv = "PATINA_JOBS_CHILD"
 type childConfig struct {
 	URL, Dir string
 	KillAt   string // the step before which it kills itself with SIGKILL
+	SQLite   string // a folder of SQLite files to export for true; "": stand-ins
 	HoldAt   string // the step at which it waits for a line on stdin: "export" is within the export
 }
 
@@ -62,7 +63,13 @@ func childMain() int {
 		step("exported")
 		return m, err
 	}
-	r, err := newTestRunner(s, exp, out, func(c *Config) { c.Hook = step })
+	change := func(c *Config) { c.Hook = step }
+	var r *Runner
+	if c.SQLite == "" {
+		r, err = newTestRunner(s, exp, out, change)
+	} else {
+		r, err = newTestRunner(s, nil, nil, change, overFiles(c.SQLite, c.Dir))
+	}
 	if err != nil {
 		return fail(err)
 	}

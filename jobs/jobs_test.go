@@ -16,6 +16,7 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/export"
+	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/backup/source"
 	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/store/storetest"
@@ -42,6 +43,7 @@ type bench struct {
 	url   string
 	store *store.Store
 	out   *folder
+	real  bool // exports are the exporter's own, not stand-ins
 }
 
 func newBench(t *testing.T) *bench {
@@ -78,7 +80,7 @@ func (b *bench) register(priorities ...backup.Priority) []string {
 type exporter = func(context.Context, backup.Database, export.Request) (*backup.Manifest, error)
 
 // runner makes a Runner over the bench's store whose exports are exp (nil: the
-// bench's folder).
+// stand-in over the bench's folder, or with real the exporter).
 func (b *bench) runner(exp exporter, change ...func(*Config)) *Runner {
 	b.t.Helper()
 	s, err := store.Open(b.t.Context(), b.url+"&application_name=runner") // a pool each, as processes have
@@ -87,6 +89,9 @@ func (b *bench) runner(exp exporter, change ...func(*Config)) *Runner {
 	}
 	b.t.Cleanup(s.Close)
 	r, err := newTestRunner(s, exp, b.out, change...)
+	if b.real {
+		r, err = newTestRunner(s, exp, nil, change...)
+	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -94,7 +99,7 @@ func (b *bench) runner(exp exporter, change ...func(*Config)) *Runner {
 }
 
 func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Config)) (*Runner, error) {
-	cfg := Config{Store: s, Bucket: out, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Timing: quick,
+	cfg := Config{Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Timing: quick,
 		Backoff: func(int) time.Duration { return 10 * time.Millisecond }, SoftStopTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&cfg)
@@ -103,9 +108,11 @@ func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Co
 	if err != nil {
 		return nil, err
 	}
-	r.export = out.export
-	if exp != nil {
+	switch {
+	case exp != nil:
 		r.export = exp
+	case out != nil:
+		r.export = out.export
 	}
 	return r, nil
 }
@@ -255,7 +262,6 @@ func (b *bench) settled() {
 // folder stands for bucket and exporter together: one file an export, made at
 // once and never overwritten; what is there already is adopted.
 type folder struct {
-	bucket
 	dir   string
 	mu    sync.Mutex
 	calls []string // database names, in the order of the calls
@@ -303,3 +309,6 @@ func (f *folder) order() []string {
 	defer f.mu.Unlock()
 	return append([]string(nil), f.calls...)
 }
+
+// bucket stands where a Bucket is asked for and none is used.
+type bucket struct{ object.Bucket }
