@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/store"
 )
 
@@ -83,4 +87,62 @@ func TestReconcile(t *testing.T) {
 	if err != nil || len(all) != 3 || all[0].Objective != backup.DefaultObjective || all[0].Origin != backup.FromDiscovery || all[0].Paused {
 		t.Errorf("protected are %+v, %v", all, err)
 	}
+}
+
+// An account whose list answers what the test sets: the schedule looks at once
+// when it is new, and its slot ends as the look did.
+func TestDiscoverySchedule(t *testing.T) {
+	b := newBench(t)
+	var broken atomic.Bool
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if broken.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[],"result":null}`)
+			return
+		}
+		result := "[]"
+		if p := req.URL.Query().Get("page"); p == "" || p == "1" {
+			result = `[{"uuid":"` + uuidOf(1) + `","name":"groveauth","version":"production","created_at":"2026-01-01T00:00:00Z","file_size":212000}]`
+		}
+		fmt.Fprintf(w, `{"success":true,"errors":[],"messages":[],"result":%s,"result_info":{"page":1,"per_page":100,"count":1,"total_count":1}}`, result)
+	}))
+	t.Cleanup(srv.Close)
+	client, err := d1.New(d1.Config{AccountID: "acc", Token: "token", BaseURL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := func(c *Config) { c.D1, c.Discovery = client, never }
+	r := b.start(b.runner(nil, account))
+	ended := func(want store.SlotStatus) {
+		t.Helper()
+		b.until("the look at the account has ended", func() bool {
+			slots, err := b.store.Slots(t.Context(), DiscoverySchedule, 1)
+			return err == nil && len(slots) == 1 && slots[0].Status == want && slots[0].EndedAt != nil
+		})
+	}
+	ended(store.SlotDone)
+	if got := b.byID(); got != uuidOf(1)[:8]+"=groveauth; " {
+		t.Errorf("the registry is %s", got)
+	}
+	// A second process does not look again.
+	b.start(b.runner(nil, account))
+	if n := b.count("SELECT count(*) FROM schedule_slots WHERE schedule_id = 'discovery'"); n != 1 {
+		t.Errorf("%d looks", n)
+	}
+	broken.Store(true)
+	if _, started, err := r.StartSlot(t.Context(), DiscoverySchedule, today); err != nil || !started {
+		t.Fatal(started, err)
+	}
+	ended(store.SlotFailed)
+	if slot, err := b.store.Slot(t.Context(), DiscoverySchedule, today); err != nil || slot.Reason == "" {
+		t.Errorf("%+v, %v", slot, err)
+	}
+	if got := b.byID(); got != uuidOf(1)[:8]+"=groveauth; " {
+		t.Errorf("after the failure the registry is %s", got)
+	}
+
+	// One whose work in the queue is gone ends all the same.
+	b.exec("UPDATE schedule_slots SET status = 'running', ended_at = NULL, river_job_id = 99999999 WHERE slot = $1", today)
+	ended(store.SlotFailed)
 }
