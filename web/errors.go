@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -75,9 +76,16 @@ func problemOf(err error) problem {
 		}
 	case errors.As(err, &e):
 		p.Detail, p.Next = e.Message, backup.Next(err)
+		if doing(e) {
+			p.Detail = ""
+		}
 	}
 	if p.Detail == "" {
 		switch p.Status {
+		case http.StatusBadRequest:
+			p.Detail = "A part of the request is not valid."
+		case http.StatusServiceUnavailable:
+			p.Detail = "Postgres or the bucket does not answer just now."
 		case http.StatusNotFound:
 			p.Detail = "No such thing is known, or you may not see it."
 		case http.StatusInternalServerError:
@@ -85,6 +93,12 @@ func problemOf(err error) problem {
 		}
 	}
 	return p
+}
+
+// doing tells whether an error's message only names what was being done when
+// something below failed ("list backups"): words for the log.
+func doing(e *backup.Error) bool {
+	return e.Err != nil && e.Message != "" && unicode.IsLower([]rune(e.Message)[0])
 }
 
 // serveError answers an error that a handler returned, and logs it where it is

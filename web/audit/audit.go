@@ -82,10 +82,7 @@ func filterOf(q url.Values) (store.AuditFilter, error) {
 	} else if format == "csv" && q.Get("limit") == "" {
 		f.Limit = 500
 	}
-	if strings.ContainsRune(f.Actor+f.Action, 0) {
-		return f, backup.Errorf(backup.ErrInvalid, "a name holds no NUL")
-	}
-	return f, nil
+	return f, ui.CheckText(f.Actor, f.Action)
 }
 
 // writeCSV sends the lines for a spreadsheet, in which no cell may be taken

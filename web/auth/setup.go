@@ -43,7 +43,23 @@ func (s *Service) SetupPath(ctx context.Context) (string, error) {
 
 func (s *Service) setupKey(ctx context.Context) (string, error) {
 	var nonce string
-	err := s.store.InTx(ctx, func(_ pgx.Tx, tx *store.Store) error {
+	found, err := s.store.Setting(ctx, setupSetting, &nonce)
+	if err != nil {
+		return "", err
+	}
+	if !found {
+		if nonce, err = s.newNonce(ctx); err != nil {
+			return "", err
+		}
+	}
+	mac := hmac.New(sha256.New, s.secret)
+	mac.Write([]byte("first admin\x00" + nonce))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
+}
+
+// newNonce keeps a new nonce, or gives the one that another process kept first.
+func (s *Service) newNonce(ctx context.Context) (nonce string, err error) {
+	err = s.store.InTx(ctx, func(_ pgx.Tx, tx *store.Store) error {
 		if err := tx.LockUsers(ctx); err != nil {
 			return err
 		}
@@ -54,20 +70,12 @@ func (s *Service) setupKey(ctx context.Context) (string, error) {
 		nonce = rand.Text()
 		return tx.SetSetting(ctx, setupSetting, nonce)
 	})
-	if err != nil {
-		return "", err
-	}
-	mac := hmac.New(sha256.New, s.secret)
-	mac.Write([]byte("first admin\x00" + nonce))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
+	return nonce, err
 }
 
 // checkSetup refuses, as not found, a link that is not the one, and every link
-// once there is a user.
+// once there is a user. The key has 256 bits, so guessing needs no brake.
 func (s *Service) checkSetup(c echo.Context, key string) error {
-	if ok, _ := s.limit.Allow(c.RealIP(), "first admin"); !ok {
-		return echo.NewHTTPError(http.StatusTooManyRequests, "Too many tries.")
-	}
 	first, err := s.FirstRun(c.Request().Context())
 	if err != nil {
 		return err

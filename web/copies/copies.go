@@ -115,10 +115,7 @@ func filterOf(q url.Values) (store.CopyFilter, error) {
 		}
 		f.Limit = n
 	}
-	if strings.ContainsRune(f.Database, 0) {
-		return f, backup.Errorf(backup.ErrInvalid, "a name holds no NUL")
-	}
-	return f, nil
+	return f, ui.CheckText(f.Database)
 }
 
 // errNoCopy is said of whatever cannot be downloaded, whyever.

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -183,10 +182,7 @@ func filterOf(q url.Values) (store.JobFilter, error) {
 		}
 		f.Limit = n
 	}
-	if strings.ContainsRune(f.Database, 0) {
-		return f, backup.Errorf(backup.ErrInvalid, "a name holds no NUL")
-	}
-	return f, nil
+	return f, ui.CheckText(f.Database, q.Get("status"), q.Get("trigger"))
 }
 
 // started is the answer to a request for work.

@@ -126,8 +126,11 @@ func names(contentType string, body []byte) ([]string, error) {
 		return nil, backup.Errorf(backup.ErrInvalid, `say which database: {"database": "name"}, "all", or a list of names`)
 	}
 	for _, name := range list {
-		if name == "" || strings.ContainsRune(name, 0) {
-			return nil, backup.Errorf(backup.ErrInvalid, "a database's name is not empty and holds no NUL")
+		if err := ui.CheckText(name); err != nil {
+			return nil, err
+		}
+		if name == "" {
+			return nil, backup.Errorf(backup.ErrInvalid, "a database's name is not empty")
 		}
 		if name == "all" && len(list) > 1 {
 			return nil, backup.Errorf(backup.ErrInvalid, `"all" stands alone`)

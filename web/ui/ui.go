@@ -9,9 +9,12 @@ package ui
 import (
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
+
+	"github.com/AutumnsGrove/Patina/backup"
 )
 
 // Face is the form in which a client wants its answer.
@@ -100,4 +103,14 @@ func Go(c echo.Context, path string) error {
 		return c.NoContent(http.StatusOK)
 	}
 	return c.Redirect(http.StatusSeeOther, path)
+}
+
+// CheckText refuses, as ErrInvalid, what no text in Postgres can be equal to.
+func CheckText(values ...string) error {
+	for _, v := range values {
+		if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			return backup.Errorf(backup.ErrInvalid, "a name is UTF-8, and holds no NUL")
+		}
+	}
+	return nil
 }
