@@ -127,7 +127,7 @@ func wrapErr(doing string, err error) error {
 		return &opError{doing, err}
 	}
 	e := &backup.Error{Kind: kind, Message: doing, Err: err}
-	if kind == backup.ErrUnavailable {
+	if errors.Is(kind, backup.ErrUnavailable) {
 		e.Next = "Check that Postgres runs and can be reached."
 	}
 	return e
@@ -150,7 +150,7 @@ func errKind(err error) error {
 	var network net.Error
 	switch {
 	case backup.Kind(err) != nil, errors.Is(err, context.Canceled):
-		return nil
+		return nil //nolint:nilerr // a kind is returned, and this has none to add
 	case errors.Is(err, pgx.ErrNoRows):
 		return backup.ErrNotFound
 	case errors.As(err, &pg):

@@ -28,7 +28,7 @@ type Token struct {
 	RevokedAt  *time.Time
 }
 
-const tokenColumns = "id::text, name, sha256, hint, role, downloader, databases::text[], created_by, created_at, expires_at, last_used_at, revoked_at"
+const tokenColumns = "id::text, name, sha256, hint, role, downloader, databases::text[], created_by, created_at, expires_at, last_used_at, revoked_at" //nolint:gosec // names of columns
 
 func scanToken(row pgx.CollectableRow) (Token, error) {
 	var t Token

@@ -118,8 +118,8 @@ func (s *Server) candidates() []string {
 		dirs = append(dirs, dir)
 	}
 	if path, err := exec.LookPath("postgres"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			add(filepath.Dir(real))
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			add(filepath.Dir(target))
 		}
 	}
 	for _, pattern := range []string{

@@ -234,7 +234,7 @@ func TestOtherVersionRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "data", "PG_VERSION")
-	real, err := os.ReadFile(file)
+	version, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestOtherVersionRefused(t *testing.T) {
 	if !errors.Is(err, backup.ErrConflict) || !strings.Contains(err.Error(), "Postgres 9") || !strings.Contains(err.Error(), "not touched") || backup.Next(err) == "" {
 		t.Fatalf("got %v", err)
 	}
-	if err := os.WriteFile(file, real, 0o600); err != nil {
+	if err := os.WriteFile(file, version, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := query(t, startServer(t, dir), "SELECT v FROM kept"); got != "kept" {

@@ -62,7 +62,7 @@ func (a account) own(path string) error {
 // prepareDir makes the folder, private to the server's user, and checks that
 // this user can reach it. A folder that holds somebody else's files is refused.
 func (s *Server) prepareDir() error {
-	if err := os.MkdirAll(s.dir, 0o755); err != nil { // parents stay open; the folder itself is closed below
+	if err := os.MkdirAll(s.dir, 0o755); err != nil { //nolint:gosec // parents stay open; the folder itself is closed below
 		return &backup.Error{Kind: backup.ErrDenied, Message: "the folder of the embedded Postgres cannot be made", Err: err}
 	}
 	entries, err := os.ReadDir(s.dir)
@@ -78,8 +78,8 @@ func (s *Server) prepareDir() error {
 			Next:    "Give it an empty folder.",
 		}
 	}
-	if err := s.user.own(s.dir); err == nil {
-		err = os.Chmod(s.dir, 0o700)
+	if err = s.user.own(s.dir); err == nil {
+		err = os.Chmod(s.dir, 0o700) //nolint:gosec // a folder
 	}
 	if err != nil {
 		return &backup.Error{Kind: backup.ErrDenied, Message: "the folder of the embedded Postgres cannot be made private", Err: err}
@@ -170,16 +170,9 @@ func (s *Server) initdb(ctx context.Context, bin binaries, dir string, extra ...
 	return cmd.CombinedOutput()
 }
 
-// environment is ours without what would mislead Postgres.
-func environment() []string {
-	var env []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "PG") && !strings.HasPrefix(e, "LC_") && !strings.HasPrefix(e, "LANG") {
-			env = append(env, e)
-		}
-	}
-	return append(env, "LC_ALL=C")
-}
+// environment is all that Postgres gets to see of it: nothing that would
+// mislead it (PGDATA, LC_MESSAGES), and none of our secrets.
+func environment() []string { return []string{"LC_ALL=C", "PATH=/usr/bin:/bin"} }
 
 // socketDir gives the folder of the socket: within dir where that is short and
 // plain enough (the system allows about 100 bytes), otherwise a private one in

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"os"
 	"os/exec"
 	"reflect"
@@ -65,29 +66,34 @@ var (
 	number    atomic.Int64
 )
 
+// running is the server, and the pipe by which its sweeper sees that we live: it
+// stays open as long as it is held here.
+type running struct {
+	*embedded.Server
+	alive io.Closer
+}
+
 // start runs the server; a shell that outlives us clears its folder away.
-func start() (*embedded.Server, error) {
+func start() (*running, error) {
 	dir, err := os.MkdirTemp("/tmp", "patina-test-")
 	if err != nil {
 		return nil, err
 	}
-	const clear = `cat >/dev/null
+	const sweep = `cat >/dev/null
 pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$1" 2>/dev/null && exit; sleep 0.3; done`
-	sweeper := exec.Command("/bin/sh", "-c", clear, "sh", dir)
+	sweeper := exec.Command("/bin/sh", "-c", sweep, "sh", dir)
 	alive, err := sweeper.StdinPipe() // closed by the system when we end
 	if err != nil {
 		return nil, err
 	}
-	keep = alive
 	detach(sweeper)
 	if err := sweeper.Start(); err != nil {
 		return nil, err
 	}
-	return embedded.Start(context.Background(), embedded.Config{Dir: dir, NoSync: true})
+	srv, err := embedded.Start(context.Background(), embedded.Config{Dir: dir, NoSync: true})
+	return &running{srv, alive}, err
 }
-
-var keep any // the sweeper's pipe: must stay open as long as we live
 
 // connect opens the pool that makes and drops databases.
 func connect() (*pgxpool.Pool, error) {
@@ -99,7 +105,7 @@ func connect() (*pgxpool.Pool, error) {
 }
 
 // urlOf is the server's URL with another database.
-func urlOf(srv *embedded.Server, database string) string {
+func urlOf(srv *running, database string) string {
 	return strings.Replace(srv.URL(), ":///patina?", ":///"+database+"?", 1)
 }
 
