@@ -29,7 +29,12 @@ func statusOf(err error) int {
 	if errors.As(err, &h) {
 		return h.Code
 	}
-	switch backup.Kind(err) {
+	kind := backup.Kind(err)
+	var e *backup.Error
+	if errors.As(err, &e) { // its own kind, not that of its cause
+		kind = e.Kind
+	}
+	switch kind {
 	case backup.ErrNotFound:
 		return http.StatusNotFound
 	case backup.ErrInvalid:
@@ -144,8 +149,12 @@ func (s *Server) writeProblem(c echo.Context, p problem) error {
 	if p.Status >= http.StatusInternalServerError && p.RequestID != "" {
 		next += " (Request " + p.RequestID + ".)"
 	}
-	if face == ui.Part {
-		return ui.Render(c, p.Status, ui.ProblemPart(title+".", p.Detail, next))
+	f := ui.Failure{Title: title, Detail: ui.Name(p.Detail), Next: ui.Name(next)}
+	if p.JobID != "" {
+		f.Href, f.Label = "/jobs/"+p.JobID, "See that job"
 	}
-	return ui.Render(c, p.Status, ui.Problem(auth.Chrome(c, title, ""), title, p.Detail, next))
+	if face == ui.Part {
+		return ui.Render(c, p.Status, ui.ProblemPart(f))
+	}
+	return ui.Render(c, p.Status, ui.Problem(auth.Chrome(c, title, ""), f))
 }

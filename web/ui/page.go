@@ -59,3 +59,12 @@ func menu(w Who) []entry {
 	}
 	return entries
 }
+
+// Failure is an error as a page tells it.
+type Failure struct {
+	Title  string
+	Detail string // what happened, to what, and what was kept
+	Next   string // what to do; "" where there is nothing
+	Href   string // where more is to be seen; "" for nowhere
+	Label  string // of that link
+}
