@@ -13,6 +13,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin:$(CURDIR)/.tools/postgres/bin
 # What `make fuzz` and `make soak` take from the command line.
 FUZZTIME ?= 30s
 MINUTES  ?= 60
+BENCH    ?=
 
 .PHONY: help run build test e2e faults fuzz soak bench lint fmt generate db/reset setup
 
@@ -33,8 +34,8 @@ test: setup ## Run every test, after setting up what they need
 e2e: setup ## Run only the browser tests
 	go test -p 1 -count=1 -timeout 10m ./web/e2e/...
 
-faults: setup ## Kill the program at every named step, many times over
-	PATINA_FAULTS=all go test -p 1 -count=1 -timeout 60m -tags faults -run 'Kill|Fault' ./cmd/patina/... ./jobs/...
+faults: setup ## Kill the program at every named step, and look at what is left
+	go test -p 1 -count=1 -timeout 60m -run 'Kill|Crash|Fault' ./cmd/patina ./jobs ./backup/...
 
 fuzz: ## Fuzz every fuzz target for FUZZTIME each (30s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u | while read -r pkg; do \
@@ -47,7 +48,8 @@ soak: setup ## Run the long consistency and restart tests for MINUTES (60)
 	PATINA_SOAK=$(MINUTES)m go test -p 1 -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run Soak ./...
 
 bench: setup ## Measure us against our peers, in turns, and print the table
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+	@go build -o bin/bench ./cmd/bench
+	@bin/bench $(BENCH)
 
 lint: ## Check style, mistakes and formatting
 	@.ci/setup.sh tools
