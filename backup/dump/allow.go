@@ -25,7 +25,7 @@ func refusal(s Statement) string {
 	if bytes.IndexByte(s.SQL, 0) >= 0 {
 		return "it holds a NUL"
 	}
-	if statementEnd(s.SQL) != len(s.SQL) {
+	if StatementEnd(s.SQL) != len(s.SQL) {
 		return "it is not one statement with its semicolon"
 	}
 	w := newWords(s.SQL)
@@ -93,9 +93,10 @@ func refuseCreate(w *words, s Statement) string {
 	if w.is("IF") {
 		return "it has IF NOT EXISTS"
 	}
-	if w.name() == "" && s.Name != "" || internal(s.Name) {
-		return "its name is not one that a schema can hold"
+	if internal(s.Name) {
+		return "its name is one of SQLite's own"
 	}
+	w.name()
 	if w.punct('.') {
 		return "its name has a schema before it"
 	}
@@ -161,8 +162,10 @@ func refuseInsert(w *words, s Statement) string {
 	}
 	w.next()
 	if w.punct('(') {
-		for w.name() != "" && w.punct(',') {
-			continue
+		for w.kind(TokenQuoted) || w.kind(TokenWord) {
+			if !w.punct(',') {
+				break
+			}
 		}
 		if !w.punct(')') {
 			return "its columns are not a list of names"

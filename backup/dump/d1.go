@@ -10,7 +10,7 @@ import (
 // ForD1 writes the dump in r as D1's importer takes it: without the framing,
 // which D1 refuses, and with PRAGMA defer_foreign_keys=ON instead. It has
 // neither header nor footer, so that none takes it for the dump itself; its
-// last line is a comment that says so.
+// last line is a comment that says so. A statement that Allowed refuses ends it.
 //
 // The dump is verified on the way, and its end is known last: on an error what
 // was written must be thrown away.
@@ -35,6 +35,9 @@ func ForD1(w io.Writer, r io.Reader) error {
 		if s.Kind == Framing {
 			continue
 		}
+		if err := Allowed(s); err != nil {
+			return err
+		}
 		if src.section != section {
 			section = src.section
 			fmt.Fprintf(out, "%s%s\n", marker(section.Kind), escape(nil, section.Name))
@@ -51,14 +54,3 @@ func ForD1(w io.Writer, r io.Reader) error {
 	}
 	return nil
 }
-
-// Finding is something about a dump that D1 would refuse or get wrong.
-type Finding struct {
-	Code    string // e.g. "statement-too-long"
-	Object  string // the table, index, view or trigger
-	Message string // in words
-	Offset  int64  // of the statement
-}
-
-// Lint checks a dump against D1's limits.
-func Lint(r io.Reader) ([]Finding, error) { return nil, nil }

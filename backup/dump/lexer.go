@@ -259,11 +259,11 @@ func identifier(text []byte, kind TokenKind) (name string, ok bool) {
 	return "", false
 }
 
-// statementEnd gives the index just past the semicolon that ends the first
+// StatementEnd gives the index just past the semicolon that ends the first
 // statement of src, or -1 where src holds none. It follows the rule of
 // sqlite3_complete: a trigger ends at the semicolon after an END that itself
 // follows a semicolon, which no CASE … END does.
-func statementEnd(src []byte) int {
+func StatementEnd(src []byte) int {
 	if createsTrigger(src) {
 		return triggerEnd(src)
 	}

@@ -270,13 +270,10 @@ func (r *Reader) comment() error {
 		r.stage = ""
 		return nil
 	}
-	if note, err := r.s.starts(noteMarker); !note {
-		if err != nil {
-			return err
-		}
+	line, err := r.s.line(r.s.max)
+	if err == nil && !bytes.HasPrefix(line, []byte(noteMarker)) {
 		return r.s.corrupt("an unknown comment stands between the statements")
 	}
-	_, err := r.s.line(r.s.max)
 	return err
 }
 

@@ -142,7 +142,7 @@ func lineEnd(b []byte) int {
 // statement gives the next statement with its semicolon, and steps over the
 // line feed that must follow it.
 func (s *scanner) statement() ([]byte, error) {
-	text, err := s.find("statement", s.max, statementEnd)
+	text, err := s.find("statement", s.max, StatementEnd)
 	if err != nil {
 		return nil, err
 	}

@@ -191,3 +191,10 @@ func classifyCreate(w *words) (kind StatementKind, table, name string) {
 	}
 	return Other, "", ""
 }
+
+// Classify says what one statement does, taken by itself: it is in no section.
+func Classify(sql []byte, offset int64) Statement {
+	s := Statement{SQL: sql, Offset: offset}
+	s.Kind, s.Table, s.Name = classify(sql)
+	return s
+}
