@@ -31,8 +31,7 @@ type Config struct {
 	Compress    backup.Compression // none
 	Include     []string           // globs over names that discovery takes; none: all
 	Exclude     []string           // globs over names that discovery leaves out
-	Redact      func(name string) map[string]string
-	Version     string // of this program, for manifests
+	Version     string             // of this program, for manifests
 
 	Attempts        int                             // tries at an export before it fails; 3
 	Backoff         func(attempt int) time.Duration // wait after the nth try; 30 s, then 2 min
@@ -77,9 +76,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Hook == nil {
 		c.Hook = func(string) {}
-	}
-	if c.Redact == nil {
-		c.Redact = func(string) map[string]string { return nil }
 	}
 	if c.Source == nil && c.D1 != nil {
 		c.Source = func(db backup.Database) source.Source { return source.D1(c.D1, db.ID, db.Name) }

@@ -105,6 +105,9 @@ func (r *Runner) tryBegin(ctx context.Context, a *attempt) error {
 		if err != nil {
 			return err
 		}
+		if slot == 0 {
+			return errNoSlot
+		}
 		job, err := s.LockJob(ctx, a.result.JobID)
 		if err != nil {
 			return err
@@ -112,9 +115,6 @@ func (r *Runner) tryBegin(ctx context.Context, a *attempt) error {
 		a.job, a.At = job, r.now()
 		if err := a.mayBegin(ctx, s); err != nil {
 			return err
-		}
-		if slot == 0 {
-			return errNoSlot
 		}
 		if job.Status == backup.JobQueued {
 			if err := s.MoveJob(ctx, job.ID, backup.Transition{Status: backup.JobRunning, At: a.At, By: r.who()}); err != nil {

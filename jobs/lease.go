@@ -47,6 +47,10 @@ func (r *Runner) buryNeighbours(ctx context.Context) error {
 // their running jobs go back into the queue, results without a job in the
 // queue are ended, and jobs without an open result finished.
 func (r *Runner) sweep(ctx context.Context) error {
+	// Postgres may have been away for longer than a lease: our own comes first.
+	if err := r.beat(ctx); err != nil {
+		return err
+	}
 	handed, err := r.store.HandBack(ctx, r.cfg.Timing.Lease, r.process.ID, r.hand.list())
 	if err != nil {
 		return err
