@@ -301,7 +301,7 @@ func TestRefusedFolders(t *testing.T) {
 	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{dir: filepath.Join(closed, "pg"), user: account{name: "nobody", cred: &syscall.Credential{Uid: 65534, Gid: 65534}}}
+	s := &Server{dir: filepath.Join(closed, "pg"), user: account{name: "postgres", cred: &syscall.Credential{Uid: 54321, Gid: 54321}}}
 	err := s.unreachable(os.ErrPermission)
 	if !errors.Is(err, backup.ErrDenied) || !strings.Contains(err.Error(), closed+" is closed to others (mode 0700)") || !strings.Contains(backup.Next(err), "PATINA_DATA") {
 		t.Errorf("a closed folder: %v, next %q", err, backup.Next(err))
