@@ -127,8 +127,10 @@ func (r *Runner) reconcile(ctx context.Context, s *store.Store, found []backup.D
 		return d, err
 	}
 	if len(found) == 0 && len(known) > 0 {
-		return d, &backup.Error{Kind: backup.ErrUnavailable, Message: "the account shows no database at all, although the registry holds some; nothing was changed",
-			Next: "Check the account id and the API token's rights: D1 Read on this account."}
+		return d, &backup.Error{
+			Kind: backup.ErrUnavailable, Message: "the account shows no database at all, although the registry holds some; nothing was changed",
+			Next: "Check the account id and the API token's rights: D1 Read on this account.",
+		}
 	}
 	now := r.now()
 	inAccount := make(map[string]string, len(found))

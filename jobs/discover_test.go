@@ -56,17 +56,37 @@ func TestReconcile(t *testing.T) {
 		want  Discovery
 		after string
 	}{
-		{"new ones", []backup.Database{db(1, "a"), db(2, "b"), db(3, "test-x")},
-			Discovery{Found: 3, New: []string{"a", "b"}, Excluded: []string{"test-x"}}, "00000001=a; 00000002=b; "},
+		{
+			"new ones",
+			[]backup.Database{db(1, "a"), db(2, "b"), db(3, "test-x")},
+			Discovery{Found: 3, New: []string{"a", "b"}, Excluded: []string{"test-x"}},
+			"00000001=a; 00000002=b; ",
+		},
 		{"the same again", []backup.Database{db(1, "a"), db(2, "b")}, Discovery{Found: 2}, "00000001=a; 00000002=b; "},
-		{"two that swapped names", []backup.Database{db(1, "b"), db(2, "a")},
-			Discovery{Found: 2, Renamed: []Renamed{{uuidOf(1), "a", "b"}, {uuidOf(2), "b", "a"}}}, "00000001=b; 00000002=a; "},
-		{"one deleted and made again", []backup.Database{db(1, "b"), db(4, "a")},
-			Discovery{Found: 2, New: []string{"a"}, Gone: []string{"a"}}, "00000001=b; 00000002=a gone; 00000004=a; "},
-		{"one that is back", []backup.Database{db(1, "b"), db(4, "c"), db(2, "a")},
-			Discovery{Found: 3, Back: []string{"a"}, Renamed: []Renamed{{uuidOf(4), "a", "c"}}}, "00000001=b; 00000002=a; 00000004=c; "},
-		{"one renamed to what is excluded stays protected", []backup.Database{db(1, "test-b"), db(4, "c"), db(2, "a")},
-			Discovery{Found: 3, Renamed: []Renamed{{uuidOf(1), "b", "test-b"}}}, "00000001=test-b; 00000002=a; 00000004=c; "},
+		{
+			"two that swapped names",
+			[]backup.Database{db(1, "b"), db(2, "a")},
+			Discovery{Found: 2, Renamed: []Renamed{{uuidOf(1), "a", "b"}, {uuidOf(2), "b", "a"}}},
+			"00000001=b; 00000002=a; ",
+		},
+		{
+			"one deleted and made again",
+			[]backup.Database{db(1, "b"), db(4, "a")},
+			Discovery{Found: 2, New: []string{"a"}, Gone: []string{"a"}},
+			"00000001=b; 00000002=a gone; 00000004=a; ",
+		},
+		{
+			"one that is back",
+			[]backup.Database{db(1, "b"), db(4, "c"), db(2, "a")},
+			Discovery{Found: 3, Back: []string{"a"}, Renamed: []Renamed{{uuidOf(4), "a", "c"}}},
+			"00000001=b; 00000002=a; 00000004=c; ",
+		},
+		{
+			"one renamed to what is excluded stays protected",
+			[]backup.Database{db(1, "test-b"), db(4, "c"), db(2, "a")},
+			Discovery{Found: 3, Renamed: []Renamed{{uuidOf(1), "b", "test-b"}}},
+			"00000001=test-b; 00000002=a; 00000004=c; ",
+		},
 	} {
 		got, err := r.found(t.Context(), step.found...)
 		if err != nil {

@@ -30,8 +30,10 @@ func TestMain(m *testing.M) {
 }
 
 // quick are timings for tests.
-var quick = Timing{Tick: 50 * time.Millisecond, Heartbeat: 100 * time.Millisecond, Lease: time.Second, Sweep: 50 * time.Millisecond,
-	SlotPoll: 15 * time.Millisecond, Progress: 20 * time.Millisecond, Busy: 50 * time.Millisecond, Fetch: 5 * time.Millisecond, Poll: 50 * time.Millisecond}
+var quick = Timing{
+	Tick: 50 * time.Millisecond, Heartbeat: 100 * time.Millisecond, Lease: time.Second, Sweep: 50 * time.Millisecond,
+	SlotPoll: 15 * time.Millisecond, Progress: 20 * time.Millisecond, Busy: 50 * time.Millisecond, Fetch: 5 * time.Millisecond, Poll: 50 * time.Millisecond,
+}
 
 // never is a nightly spec that does not come due during a test that runs by
 // the true clock: 29 February.
@@ -68,8 +70,10 @@ func (b *bench) register(priorities ...backup.Priority) []string {
 	for i, p := range priorities {
 		names[i] = fmt.Sprintf("db-%c", 'a'+i)
 		p = cmp.Or(p, backup.Normal)
-		err := b.store.UpsertDatabase(b.t.Context(), backup.Database{ID: uuidOf(i + 1), Name: names[i], Priority: p, Origin: backup.FromDiscovery,
-			Objective: backup.DefaultObjective, FirstSeenAt: time.Now(), LastSeenAt: time.Now()})
+		err := b.store.UpsertDatabase(b.t.Context(), backup.Database{
+			ID: uuidOf(i + 1), Name: names[i], Priority: p, Origin: backup.FromDiscovery,
+			Objective: backup.DefaultObjective, FirstSeenAt: time.Now(), LastSeenAt: time.Now(),
+		})
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -99,8 +103,10 @@ func (b *bench) runner(exp exporter, change ...func(*Config)) *Runner {
 }
 
 func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Config)) (*Runner, error) {
-	cfg := Config{Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Timing: quick,
-		Backoff: func(int) time.Duration { return 10 * time.Millisecond }, SoftStopTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler)}
+	cfg := Config{
+		Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Timing: quick,
+		Backoff: func(int) time.Duration { return 10 * time.Millisecond }, SoftStopTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
+	}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -275,9 +281,11 @@ func (f *folder) export(ctx context.Context, db backup.Database, req export.Requ
 		return nil, err
 	}
 	now := req.Clock()
-	m := &backup.Manifest{Format: 1, Kind: req.Kind, DatabaseID: db.ID, DatabaseName: db.Name, CopyID: req.CopyID, JobID: req.JobID, ResultID: req.ResultID,
+	m := &backup.Manifest{
+		Format: 1, Kind: req.Kind, DatabaseID: db.ID, DatabaseName: db.Name, CopyID: req.CopyID, JobID: req.JobID, ResultID: req.ResultID,
 		Date: req.Date, StartedAt: now, CompletedAt: now, Consistency: backup.Snapshot, Key: req.Key.String(), Size: 42, SHA256: "aa", BodySHA256: "bb",
-		Compression: backup.Plain, TableCount: 2, Rows: 7}
+		Compression: backup.Plain, TableCount: 2, Rows: 7,
+	}
 	path := filepath.Join(f.dir, m.Key)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err

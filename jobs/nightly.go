@@ -23,8 +23,10 @@ func (r *Runner) startNightly(ctx context.Context, tx pgx.Tx, s *store.Store, sc
 	if err != nil {
 		return "", err
 	}
-	job := backup.Job{ID: newID(), Kind: backup.JobBackup, Trigger: backup.TriggerNightly, Status: backup.JobQueued,
-		ScheduleID: scheduleID, Slot: &slot, Date: backup.DateOf(slot), RequestedBy: "schedule " + scheduleID, CreatedAt: r.now()}
+	job := backup.Job{
+		ID: newID(), Kind: backup.JobBackup, Trigger: backup.TriggerNightly, Status: backup.JobQueued,
+		ScheduleID: scheduleID, Slot: &slot, Date: backup.DateOf(slot), RequestedBy: "schedule " + scheduleID, CreatedAt: r.now(),
+	}
 	if err := r.fanOut(ctx, tx, s, job, databases, nil); err != nil {
 		return "", err
 	}
@@ -46,8 +48,10 @@ func (r *Runner) fanOut(ctx context.Context, tx pgx.Tx, s *store.Store, job back
 	params := make([]river.InsertManyParams, len(databases))
 	for i, db := range databases {
 		results[i] = r.newResult(job, db, backup.ResultQueued)
-		params[i] = river.InsertManyParams{Args: exportArgs{ResultID: results[i].ID},
-			InsertOpts: &river.InsertOpts{Queue: queueExport, Priority: db.Priority.Rank(), MaxAttempts: r.cfg.Attempts}}
+		params[i] = river.InsertManyParams{
+			Args:       exportArgs{ResultID: results[i].ID},
+			InsertOpts: &river.InsertOpts{Queue: queueExport, Priority: db.Priority.Rank(), MaxAttempts: r.cfg.Attempts},
+		}
 	}
 	if len(params) == 0 {
 		if err := s.InsertResults(ctx, skipped); err != nil {
@@ -74,6 +78,8 @@ func (r *Runner) fanOut(ctx context.Context, tx pgx.Tx, s *store.Store, job back
 }
 
 func (r *Runner) newResult(job backup.Job, db backup.Database, status backup.ResultStatus) backup.Result {
-	return backup.Result{ID: newID(), JobID: job.ID, DatabaseID: db.ID, DatabaseName: db.Name, Status: status,
-		ScheduleID: job.ScheduleID, Slot: job.Slot, Date: job.Date, CreatedAt: job.CreatedAt}
+	return backup.Result{
+		ID: newID(), JobID: job.ID, DatabaseID: db.ID, DatabaseName: db.Name, Status: status,
+		ScheduleID: job.ScheduleID, Slot: job.Slot, Date: job.Date, CreatedAt: job.CreatedAt,
+	}
 }

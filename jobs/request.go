@@ -78,8 +78,10 @@ func (r *Runner) requestBackup(ctx context.Context, tx pgx.Tx, s *store.Store, r
 		return backup.Started{}, err
 	}
 	now := r.now()
-	job := backup.Job{ID: newID(), Kind: backup.JobBackup, Trigger: req.Trigger, Status: backup.JobQueued,
-		Date: backup.DateOf(now), RequestedBy: req.Actor, CreatedAt: now}
+	job := backup.Job{
+		ID: newID(), Kind: backup.JobBackup, Trigger: req.Trigger, Status: backup.JobQueued,
+		Date: backup.DateOf(now), RequestedBy: req.Actor, CreatedAt: now,
+	}
 	if job.Trigger == "" {
 		job.Trigger = backup.TriggerManual
 	}
@@ -121,8 +123,10 @@ func (r *Runner) named(ctx context.Context, s *store.Store, names []string) ([]b
 		seen[name] = true
 	}
 	if len(unknown) > 0 {
-		return nil, &backup.Error{Kind: backup.ErrNotFound, Message: "no database of the registry is called " + strings.Join(unknown, ", ") + "; nothing was started",
-			Next: "See patina databases list; a new database enters with patina databases sync."}
+		return nil, &backup.Error{
+			Kind: backup.ErrNotFound, Message: "no database of the registry is called " + strings.Join(unknown, ", ") + "; nothing was started",
+			Next: "See patina databases list; a new database enters with patina databases sync.",
+		}
 	}
 	return out, nil
 }
@@ -163,8 +167,10 @@ func (r *Runner) startFree(ctx context.Context, tx pgx.Tx, s *store.Store, job b
 	case len(databases) == 1:
 		return backup.Started{}, &backup.BusyError{Name: databases[0].Name, JobID: started.Skipped[0].JobID}
 	default:
-		return backup.Started{}, &backup.Error{Kind: backup.ErrConflict, Message: fmt.Sprintf("all %d databases are already being backed up; nothing was started", len(databases)),
-			Err: &backup.BusyError{Name: databases[0].Name, JobID: started.Skipped[0].JobID}}
+		return backup.Started{}, &backup.Error{
+			Kind: backup.ErrConflict, Message: fmt.Sprintf("all %d databases are already being backed up; nothing was started", len(databases)),
+			Err: &backup.BusyError{Name: databases[0].Name, JobID: started.Skipped[0].JobID},
+		}
 	}
 	if err := r.fanOut(ctx, tx, s, job, free, skipped); err != nil {
 		return backup.Started{}, err
@@ -235,8 +241,10 @@ func (r *Runner) requestRetry(ctx context.Context, tx pgx.Tx, s *store.Store, re
 		return backup.Started{}, err
 	}
 	now := r.now()
-	job := backup.Job{ID: newID(), Kind: backup.JobBackup, Trigger: req.Trigger, Status: backup.JobQueued, ScheduleID: old.ScheduleID, Slot: old.Slot,
-		Date: backup.DateOf(now), RequestedBy: req.Actor, RetryOf: old.ID, CreatedAt: now}
+	job := backup.Job{
+		ID: newID(), Kind: backup.JobBackup, Trigger: req.Trigger, Status: backup.JobQueued, ScheduleID: old.ScheduleID, Slot: old.Slot,
+		Date: backup.DateOf(now), RequestedBy: req.Actor, RetryOf: old.ID, CreatedAt: now,
+	}
 	if job.Slot != nil {
 		job.Date = old.Date
 	}

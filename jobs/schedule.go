@@ -29,8 +29,10 @@ const (
 // Errors: ErrInvalid, also for a spec that never comes due.
 func parseSpec(spec string) (*cron.SpecSchedule, error) {
 	bad := func(why string) error {
-		return &backup.Error{Kind: backup.ErrInvalid, Message: "the schedule \"" + spec + "\" " + why,
-			Next: `Write it as five fields in UTC: minute, hour, day of month, month, day of week; "0 3 * * *" is 03:00 every day.`}
+		return &backup.Error{
+			Kind: backup.ErrInvalid, Message: "the schedule \"" + spec + "\" " + why,
+			Next: `Write it as five fields in UTC: minute, hour, day of month, month, day of week; "0 3 * * *" is 03:00 every day.`,
+		}
 	}
 	if strings.Contains(spec, "TZ=") {
 		return nil, bad("names a time zone: schedules are in UTC")
@@ -69,8 +71,10 @@ func CheckNightly(spec string) error {
 	}
 	const star = 1 << 63 // how the parser marks "*"
 	if bits.OnesCount64(s.Hour&^star)*bits.OnesCount64(s.Minute&^star) != 1 {
-		return &backup.Error{Kind: backup.ErrInvalid, Message: "the nightly schedule \"" + spec + "\" can come due twice on one UTC date",
-			Next: `Give one minute and one hour, such as "0 3 * * *"; start further backups of a day by hand or through the API.`}
+		return &backup.Error{
+			Kind: backup.ErrInvalid, Message: "the nightly schedule \"" + spec + "\" can come due twice on one UTC date",
+			Next: `Give one minute and one hour, such as "0 3 * * *"; start further backups of a day by hand or through the API.`,
+		}
 	}
 	return nil
 }

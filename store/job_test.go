@@ -36,8 +36,10 @@ func insertJob(t *testing.T, s *store.Store, j backup.Job, databases ...string) 
 	}
 	var results []backup.Result
 	for i, name := range databases {
-		results = append(results, backup.Result{ID: uuid.NewString(), JobID: j.ID, DatabaseID: jobUUID(i + 1), DatabaseName: name, Status: backup.ResultQueued,
-			Date: j.Date, RiverJobID: int64(i + 1), CreatedAt: j.CreatedAt})
+		results = append(results, backup.Result{
+			ID: uuid.NewString(), JobID: j.ID, DatabaseID: jobUUID(i + 1), DatabaseName: name, Status: backup.ResultQueued,
+			Date: j.Date, RiverJobID: int64(i + 1), CreatedAt: j.CreatedAt,
+		})
 	}
 	if err := s.InsertResults(t.Context(), results); err != nil {
 		t.Fatal(err)
