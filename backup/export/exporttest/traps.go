@@ -194,8 +194,8 @@ const LongestRestored = 1_999_000
 func longValues() Trap {
 	return Trap{Name: "long-values", Statements: []string{
 		`CREATE TABLE l(id INTEGER PRIMARY KEY, v)`,
-		fmt.Sprintf(`INSERT INTO l VALUES(1, replace(hex(zeroblob(%d)), '00', 'x'))`, LongestRestored),
-		fmt.Sprintf(`INSERT INTO l VALUES(2, CAST(replace(hex(zeroblob(%d)), '00', 'y') AS BLOB))`, LongestRestored),
+		fmt.Sprintf(`INSERT INTO l VALUES(1, replace(hex(zeroblob(%d)), '00', 'xy'))`, LongestRestored/2),
+		fmt.Sprintf(`INSERT INTO l VALUES(2, CAST(replace(hex(zeroblob(%d)), '00', 'xy') AS BLOB))`, LongestRestored/2),
 		`INSERT INTO l VALUES(3, replace(hex(zeroblob(400000)), '00', 'é'''))`,
 		`INSERT INTO l VALUES(4, CAST(replace(hex(zeroblob(400000)), '00', 'a' || char(0) || char(13)) AS TEXT))`,
 		`INSERT INTO l VALUES(5, CAST(replace(hex(zeroblob(300000)), '00', X'FF41') AS TEXT))`,
