@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/backup/export"
+	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/backup/source"
+)
+
+// exportOptions is what the flags of `patina export` say.
+type exportOptions struct {
+	output string // a file; "" or "-" for stdout
+	target string // "" or "d1"
+	force  bool
+}
+
+func (a *app) exportCommand() *cobra.Command {
+	var o exportOptions
+	cmd := &cobra.Command{
+		Use:   "export NAME|FILE.sqlite",
+		Short: "Write a dump of one database, from the account or from a local SQLite file",
+		Long: `Writes a dump of one database: the same exporter as the nightly run, over a
+database of the account or over a local SQLite file. It needs no Postgres and no
+server. A name is looked up in the account that CLOUDFLARE_ACCOUNT_ID,
+CLOUDFLARE_API_TOKEN and CLOUDFLARE_BASE_URL name.
+
+The dump goes to stdout, or with -o to a file that appears only when it is whole.
+With --for d1 it is written as D1's importer takes it.`,
+		Example: `  patina export groveauth -o groveauth.sql
+  patina export app.sqlite | sqlite3 copy.sqlite
+  patina export groveauth --for d1 -o import.sql`,
+		Args: exactly("NAME|FILE.sqlite"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.target != "" && o.target != "d1" {
+				return usagef("--for is %q, and can only be d1", o.target)
+			}
+			if a.json && (o.output == "" || o.output == "-") {
+				return usagef("--json writes the manifest to stdout: send the dump to a file with -o")
+			}
+			return a.exportOne(cmd.Context(), args[0], o)
+		},
+	}
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this file (default stdout)")
+	cmd.Flags().StringVar(&o.target, "for", "", "d1: as D1's importer takes it")
+	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file if it exists")
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) exportOne(ctx context.Context, what string, o exportOptions) error {
+	if o.output == "-" {
+		o.output = ""
+	}
+	if _, err := os.Stat(o.output); o.output != "" && err == nil && !o.force {
+		return backup.Errorf(backup.ErrConflict, "%s exists and was left as it is; give --force to replace it", o.output)
+	}
+	src, done, err := a.openSource(ctx, what)
+	if err != nil {
+		return err
+	}
+	defer done()
+	tmp, err := scratch(o.output)
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = tmp.Close(), os.Remove(tmp.Name()) }()
+
+	line := newLine(a.err, a.clock)
+	m, err := export.ToFile(ctx, src, tmp, a.exportRequest(src, line))
+	line.done()
+	if err != nil {
+		return err
+	}
+	if err := a.deliver(tmp, o); err != nil {
+		return err
+	}
+	a.reportExport(m)
+	if a.json {
+		return a.printJSON(m)
+	}
+	return nil
+}
+
+func (a *app) exportRequest(src source.Source, line *line) export.Request {
+	now, job := a.clock().UTC(), uuid.Must(uuid.NewV7()).String()
+	d := src.Describe()
+	return export.Request{
+		Key:    object.Key{Kind: backup.Manual, Date: backup.DateOf(now), At: now, JobID: job, Slug: object.Slug(d.Name, d.ID, false)},
+		CopyID: uuid.Must(uuid.NewV7()).String(), JobID: job, Kind: backup.Manual, Trigger: backup.TriggerManual,
+		Date: backup.DateOf(now), Version: programVersion(), Clock: a.clock,
+		Progress: func(p backup.Progress) {
+			line.show("%s  %s  %s rows  %s", d.Name, p.Table, humanize.Comma(p.Rows), humanize.Bytes(uint64(p.Bytes)))
+		},
+	}
+}
+
+// openSource opens a local file where what names one, and otherwise looks the
+// name up in the account.
+func (a *app) openSource(ctx context.Context, what string) (source.Source, func(), error) {
+	if looksLikeFile(what) {
+		f, err := source.OpenFile(ctx, what)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, func() { _ = f.Close() }, nil
+	}
+	cfg := loadConfig(a.env, a.configFile)
+	if err := cfg.Validate(needAccount); err != nil {
+		return nil, nil, err
+	}
+	client, err := newD1(cfg, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	databases, err := client.List(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for %s in the account: %w", what, err)
+	}
+	for _, db := range databases {
+		if db.Name == what || db.ID == strings.ToLower(what) {
+			return source.D1(client, db.ID, db.Name), func() {}, nil
+		}
+	}
+	return nil, nil, &backup.Error{
+		Kind: backup.ErrNotFound, Message: "the account has no database called " + what + ", and there is no such file",
+		Next: "`patina databases sync` lists what the account has.",
+	}
+}
+
+func looksLikeFile(what string) bool {
+	if info, err := os.Stat(what); err == nil && !info.IsDir() {
+		return true
+	}
+	switch filepath.Ext(what) {
+	case ".sqlite", ".sqlite3", ".db":
+		return true
+	}
+	return strings.ContainsRune(what, filepath.Separator)
+}
+
+// scratch makes the file that a dump is written to before it is whole: beside
+// its destination, or in the system's folder where that is stdout.
+func scratch(output string) (*os.File, error) {
+	dir := ""
+	if output != "" {
+		dir = filepath.Dir(output)
+	}
+	f, err := os.CreateTemp(dir, ".patina-*.partial")
+	if err != nil {
+		return nil, fmt.Errorf("make a file to write to: %w", err)
+	}
+	return f, nil
+}
+
+// deliver brings a whole dump to where it was asked for.
+func (a *app) deliver(tmp *os.File, o exportOptions) error {
+	if o.target == "d1" {
+		d1, err := scratch(o.output)
+		if err != nil {
+			return err
+		}
+		defer func() { _, _ = d1.Close(), os.Remove(d1.Name()) }()
+		if err := forD1(d1, tmp); err != nil {
+			return err
+		}
+		tmp = d1
+	}
+	if o.output != "" {
+		return publish(tmp, o.output, o.force)
+	}
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := io.Copy(a.out, tmp); err != nil {
+		return fmt.Errorf("write to stdout: %w", err)
+	}
+	return nil
+}
+
+// forD1 writes the dump in r as D1's importer takes it.
+func forD1(w io.Writer, r io.ReadSeeker) error {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	buf := bufio.NewWriterSize(w, 1<<20)
+	if err := dump.ForD1(buf, r); err != nil {
+		return fmt.Errorf("write the dump for D1: %w", err)
+	}
+	return buf.Flush()
+}
+
+// publish gives a whole, synced file its name; without force never over
+// another one.
+func publish(tmp *os.File, name string, force bool) error {
+	if err := errors.Join(tmp.Sync(), tmp.Chmod(0o600)); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if force {
+		return os.Rename(tmp.Name(), name)
+	}
+	err := os.Link(tmp.Name(), name)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return backup.Errorf(backup.ErrConflict, "%s exists and was left as it is; give --force to replace it", name)
+	}
+	// A file system without hard links: look, then rename.
+	if _, err := os.Stat(name); err == nil {
+		return backup.Errorf(backup.ErrConflict, "%s exists and was left as it is; give --force to replace it", name)
+	}
+	return os.Rename(tmp.Name(), name)
+}
+
+func (a *app) reportExport(m *backup.Manifest) {
+	a.say("%s: %d tables, %s rows, %s, %s, sha256 %s, %.1f s", m.DatabaseName, m.TableCount, humanize.Comma(m.Rows),
+		humanize.Bytes(uint64(m.Size)), m.Consistency, m.SHA256, m.CompletedAt.Sub(m.StartedAt).Seconds())
+	for _, f := range m.Findings {
+		mark := "note"
+		if f.Serious {
+			mark = "MISSING"
+		}
+		a.say("  %s: %s", mark, f.Message)
+	}
+}
