@@ -18,6 +18,19 @@
     }
   }
 
+  // Commands in a guide get a button each; there the text is the block's own.
+  function guides() {
+    for (const pre of document.querySelectorAll(".prose pre")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "quiet row-copy js-only";
+      button.dataset.copy = "";
+      button.append(Object.assign(document.createElement("span"), { textContent: "Copy" }));
+      button.firstChild.dataset.label = "";
+      pre.before(button);
+    }
+  }
+
   function dark() {
     const theme = root.dataset.theme;
     return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -31,7 +44,7 @@
       try { localStorage.setItem("theme", root.dataset.theme); } catch { /* for this page only, then */ }
       return;
     }
-    const source = document.getElementById(button.dataset.copy);
+    const source = button.dataset.copy ? document.getElementById(button.dataset.copy) : button.nextElementSibling;
     const label = button.querySelector("[data-label]");
     if (!source || !label) return;
     try {
@@ -47,6 +60,6 @@
     }
   });
 
-  document.addEventListener("DOMContentLoaded", () => prepare(document));
+  document.addEventListener("DOMContentLoaded", () => { prepare(document); guides(); });
   document.addEventListener("htmx:after:swap", () => prepare(document));
 })();

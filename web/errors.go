@@ -141,6 +141,11 @@ func (s *Server) writeProblem(c echo.Context, p problem) error {
 		}
 		return s.auth.SignInPage(c, p.Status, p.Detail)
 	}
+	if auth.Of(c) == nil { // a path that is no route, say: show whoever it is the way back
+		if who, err := s.auth.Identify(c.Request()); err == nil && who != nil {
+			c.SetRequest(c.Request().WithContext(auth.WithActor(c.Request().Context(), who)))
+		}
+	}
 	title := titles[p.Status]
 	if title == "" {
 		title = p.Title

@@ -2,6 +2,8 @@ package web
 
 import (
 	"errors"
+	"net/http"
+	"net/url"
 
 	"github.com/labstack/echo/v4"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/AutumnsGrove/Patina/web/history"
 	"github.com/AutumnsGrove/Patina/web/manual"
 	"github.com/AutumnsGrove/Patina/web/overview"
+	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
 // Route is one thing that can be asked of the server, and who may ask it. GET
@@ -62,8 +65,8 @@ func (s *Server) table() []Route {
 // Routes gives the table, for tests and tools.
 func (s *Server) Routes() []Route { return s.routes }
 
-// guard lets in whoever holds the right that a route demands. A refusal is on
-// record.
+// guard lets in whoever holds the right that a route demands, and leads a
+// browser that carries nothing to the sign-in page. A refusal is on record.
 func (s *Server) guard(r Route) echo.HandlerFunc {
 	if r.Right == auth.Public {
 		return r.Handle
@@ -77,6 +80,9 @@ func (s *Server) guard(r Route) echo.HandlerFunc {
 			return err
 		}
 		if who == nil {
+			if c.Request().Method == "GET" && ui.FaceOf(c.Request()) == ui.Page {
+				return c.Redirect(http.StatusSeeOther, "/sign-in?next="+url.QueryEscape(auth.LocalPath(c.Request().URL.RequestURI())))
+			}
 			return auth.ErrUnknown
 		}
 		c.SetRequest(c.Request().WithContext(auth.WithActor(c.Request().Context(), who)))

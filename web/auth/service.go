@@ -29,7 +29,6 @@ const (
 type Service struct {
 	store    *store.Store
 	sessions *scs.SessionManager
-	keeper   *pgxstore.PostgresStore
 	limit    *Limiter
 	clock    func() time.Time
 	secret   []byte
@@ -40,8 +39,7 @@ type Service struct {
 // makes the one-time link of the first admin.
 func New(s *store.Store, secret []byte, secure bool, clock func() time.Time) *Service {
 	m := scs.New()
-	keeper := pgxstore.NewWithCleanupInterval(s.Pool(), 0) // expired sessions are never read; Clean removes them
-	m.Store = keeper
+	m.Store = pgxstore.NewWithCleanupInterval(s.Pool(), 0) // expired ones are never read, and go at the next sign-in
 	m.HashTokenInStore = true
 	m.Lifetime = sessionLife
 	m.Cookie.Name = "patina"
@@ -52,7 +50,7 @@ func New(s *store.Store, secret []byte, secure bool, clock func() time.Time) *Se
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
 	m.Cookie.Path = "/"
-	return &Service{store: s, sessions: m, keeper: keeper, limit: NewLimiter(clock), clock: clock, secret: secret}
+	return &Service{store: s, sessions: m, limit: NewLimiter(clock), clock: clock, secret: secret}
 }
 
 // ErrUnknown says that whoever asks has not shown who they are, or no longer
@@ -170,6 +168,9 @@ func (s *Service) begin(c echo.Context, u store.User) error {
 		if err := s.forget(c.Request().Context(), old.Value); err != nil {
 			return err
 		}
+	}
+	if err := s.store.DeleteExpiredSessions(ctx); err != nil {
+		return err
 	}
 	token, expiry, err := s.sessions.Commit(ctx)
 	if err != nil {

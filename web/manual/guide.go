@@ -51,7 +51,7 @@ func rank(c backup.Copy) int {
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"md": escape, "code": code, "sh": sh, "raw": ui.Name, "bytes": ui.Bytes, "count": ui.Count,
 	"stamp": func(t time.Time) string { return ui.Stamp(t).Word },
-	"file":  fileName, "path": downloadPath, "mark": func(c backup.Copy) string { return ui.CopyMark(c).Word },
+	"file":  fileName, "d1file": func(c backup.Copy) string { return ui.FileName(c.DatabaseName + "-" + c.Date.String() + ".d1.sql") }, "path": downloadPath, "mark": func(c backup.Copy) string { return ui.CopyMark(c).Word },
 	"ref": ui.Ref, "tables": tables, "identifier": identifier,
 }).ParseFS(docs.Guides, "guide/*.md"))
 
