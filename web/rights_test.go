@@ -132,8 +132,11 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	}
 	log := b.audited()
 	for _, want := range [][]string{
-		{"viewer|denied|POST /trigger|refused"}, {"viewer|denied|GET /download/"}, {"operator|denied|GET /audit"},
-		{"token test viewer|denied|POST /jobs/" + job + "/cancel"}, {"admin|denied|GET /download/"},
+		{"viewer|denied|POST /trigger|refused"},
+		{"viewer|denied|GET /download/"},
+		{"operator|denied|GET /audit"},
+		{"token test viewer|denied|POST /jobs/" + job + "/cancel"},
+		{"admin|denied|GET /download/"},
 	} {
 		if !contains(log, want...) {
 			t.Errorf("not on record: %v", want)

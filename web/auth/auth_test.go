@@ -15,7 +15,11 @@ func TestMay(t *testing.T) {
 		who  *Actor
 		want string // public, view, operate, admin, download
 	}{
-		{nil, "10000"}, {viewer, "11000"}, {operator, "11100"}, {admin, "11110"}, {loader, "11001"},
+		{nil, "10000"},
+		{viewer, "11000"},
+		{operator, "11100"},
+		{admin, "11110"},
+		{loader, "11001"},
 		{&Actor{Rank: Admin, Downloader: true}, "11111"},
 		{&Actor{Rank: rank("nonsense"), Downloader: true}, "10000"},
 	} {

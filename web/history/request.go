@@ -56,7 +56,11 @@ func (h *Handler) Trigger(c echo.Context) error {
 		}
 		return backup.Errorf(backup.ErrNotFound, "There is no database to back up.")
 	}
-	if err := h.Auth.Record(c, "trigger", "job "+s.JobID, "started", strings.Join(asked, ", ")); err != nil {
+	outcome := "started"
+	if s.Repeated {
+		outcome = "answered as before"
+	}
+	if err := h.Auth.Record(c, "trigger", "job "+s.JobID, outcome, strings.Join(asked, ", ")); err != nil {
 		return err
 	}
 	return answer(c, s)

@@ -35,31 +35,38 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"nothing registered", facts{Workers: 1}, "Unknown: no database is registered yet.", ui.Unknown},
 		{
-			"all stored", facts{Workers: 1, Nightly: next, Standings: []backup.Standing{standing("a", 3), standing("b", 2)}},
+			"all stored",
+			facts{Workers: 1, Nightly: next, Standings: []backup.Standing{standing("a", 3), standing("b", 2)}},
 			"All 2 databases have a stored copy from the last 26 h. None is proven to restore yet. Oldest newest copy: 3 h. Next run in 14 h.", ui.Stored,
 		},
 		{
-			"all proven", facts{Workers: 1, Nightly: next, Standings: []backup.Standing{standing("a", 3, proven), standing("b", 2, proven)}},
+			"all proven",
+			facts{Workers: 1, Nightly: next, Standings: []backup.Standing{standing("a", 3, proven), standing("b", 2, proven)}},
 			"All 2 databases have a stored copy from the last 26 h. All of them are proven to restore. Oldest newest copy: 3 h. Next run in 14 h.", ui.Proven,
 		},
 		{
-			"one stale", facts{Workers: 1, Standings: []backup.Standing{standing("a", 50), standing("b", 2, proven)}},
+			"one stale",
+			facts{Workers: 1, Standings: []backup.Standing{standing("a", 50), standing("b", 2, proven)}},
 			"1 of 2 databases has a stored copy from the last 26 h. 1 of them is proven to restore. Oldest newest copy: 2 days.", ui.Attention,
 		},
 		{
-			"one never backed up", facts{Workers: 1, Standings: []backup.Standing{standing("a", -1), standing("b", 2)}},
+			"one never backed up",
+			facts{Workers: 1, Standings: []backup.Standing{standing("a", -1), standing("b", 2)}},
 			"1 of 2 databases has a stored copy from the last 26 h. None is proven to restore yet. Oldest newest copy: 2 h.", ui.Unknown,
 		},
 		{
-			"no copy at all", facts{Workers: 1, Standings: []backup.Standing{standing("a", -1)}},
+			"no copy at all",
+			facts{Workers: 1, Standings: []backup.Standing{standing("a", -1)}},
 			"The one database has no stored copy from the last 26 h.", ui.Unknown,
 		},
 		{
-			"nothing runs the schedule", facts{Nightly: next, Standings: []backup.Standing{standing("a", 3, proven)}},
+			"nothing runs the schedule",
+			facts{Nightly: next, Standings: []backup.Standing{standing("a", 3, proven)}},
 			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h. Nothing is running that would make the next backup.", ui.Attention,
 		},
 		{
-			"a gone database does not count", facts{Workers: 1, Standings: []backup.Standing{standing("a", 3), standing("b", 900, func(s *backup.Standing) { s.Database.GoneAt = &now })}},
+			"a gone database does not count",
+			facts{Workers: 1, Standings: []backup.Standing{standing("a", 3), standing("b", 900, func(s *backup.Standing) { s.Database.GoneAt = &now })}},
 			"The one database has a stored copy from the last 26 h. It is not proven to restore yet. Oldest newest copy: 3 h.", ui.Stored,
 		},
 	} {

@@ -49,7 +49,7 @@ func CopyMark(c backup.Copy) Mark {
 	return Mark{"stored", "circle", "stored"}
 }
 
-// State is how safe a database is, in the one word that pages and programs use.
+// StateWord is how safe a database is, in the one word that pages and programs use.
 type StateWord string
 
 // The states of a database.
