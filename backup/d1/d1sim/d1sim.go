@@ -153,6 +153,7 @@ var engineLimits = map[int]int{
 	4: 5,   // terms of a compound select
 	6: 32,  // arguments of a function
 	7: 0,   // attached databases
+	8: 50,  // bytes of a pattern of LIKE
 	9: 100, // parameters
 }
 

@@ -106,7 +106,7 @@ func split(sql string) []string {
 var allowedPragmas = []string{
 	"TABLE_LIST", "TABLE_INFO", "TABLE_XINFO", "INDEX_LIST", "INDEX_INFO", "INDEX_XINFO", "FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK", "FOREIGN_KEYS",
 	"QUICK_CHECK", "DEFER_FOREIGN_KEYS", "CASE_SENSITIVE_LIKE", "IGNORE_CHECK_CONSTRAINTS", "LEGACY_ALTER_TABLE", "RECURSIVE_TRIGGERS",
-	"REVERSE_UNORDERED_SELECTS", "OPTIMIZE", "FUNCTION_LIST", "MODULE_LIST", "PRAGMA_LIST", "PAGE_COUNT", "PAGE_SIZE",
+	"REVERSE_UNORDERED_SELECTS", "OPTIMIZE", "DATA_VERSION",
 }
 
 var deniedFunctions = []string{"SQLITE_VERSION", "SQLITE_SOURCE_ID", "SQLITE_COMPILEOPTION_GET", "UNISTR_QUOTE", "LOAD_EXTENSION", "FTS3_TOKENIZER", "SQLITE_LOG"}
@@ -121,7 +121,9 @@ func refused(sql string) error {
 		return fmt.Errorf("No SQL statements detected.") //nolint:staticcheck,revive // D1's words
 	}
 	switch w[0] {
-	case "ATTACH", "DETACH", "VACUUM":
+	case "VACUUM":
+		return fmt.Errorf("cannot VACUUM from within a transaction: SQLITE_ERROR")
+	case "ATTACH", "DETACH":
 		return fmt.Errorf("not authorized: SQLITE_AUTH")
 	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
 		return fmt.Errorf("To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() APIs instead of the SQL BEGIN TRANSACTION or SAVEPOINT statements: SQLITE_AUTH") //nolint:staticcheck,revive // the engine's words
@@ -134,7 +136,7 @@ func refused(sql string) error {
 			return fmt.Errorf("not authorized: SQLITE_AUTH")
 		}
 	case "CREATE":
-		if len(w) > 1 && (w[1] == "TEMP" || w[1] == "TEMPORARY") {
+		if refusedCreate(w) {
 			return fmt.Errorf("not authorized: SQLITE_AUTH")
 		}
 	}
@@ -148,4 +150,20 @@ func refused(sql string) error {
 		}
 	}
 	return nil
+}
+
+// refusedCreate tells whether a CREATE is of what D1 does not have: temporary
+// tables, modules other than FTS5's, and tables named as Cloudflare's own.
+func refusedCreate(w []string) bool {
+	for i, x := range w {
+		switch {
+		case i == 1 && (x == "TEMP" || x == "TEMPORARY"), i < 7 && strings.HasPrefix(x, "_CF_"):
+			return true
+		case x == "USING" && i+1 < len(w) && w[1] == "VIRTUAL":
+			return w[i+1] != "FTS5" && w[i+1] != "FTS5VOCAB"
+		case x == "(":
+			return false
+		}
+	}
+	return false
 }
