@@ -18,7 +18,7 @@ type Key struct {
 	Kind    backup.CopyKind
 	Date    backup.Date // daily, manual, safety, kept: the UTC date
 	At      time.Time   // manual, safety: the time of day, to the second
-	JobID   string      // manual, safety: of which the key holds the first 8 digits
+	JobID   string      // manual, safety: of which the key holds the last 8 digits; a UUIDv7 begins with the time
 	Slug    string      // all but weekly: the database's name, made fit by Slug
 	Attempt int         // daily: 0, or the number of a copy beside one that was not ours
 	Gzip    bool
@@ -36,7 +36,7 @@ func (k Key) String() string {
 		return "weekly/" + k.Week.String() + ".tar.gz"
 	case backup.Manual, backup.Safety:
 		job := strings.ReplaceAll(k.JobID, "-", "")
-		return fmt.Sprintf("%s/%s/%s-%s/%s%s", k.Kind, k.Date, k.At.UTC().Format("150405Z"), job[:min(8, len(job))], k.Slug, attempt(k.Attempt)+ending)
+		return fmt.Sprintf("%s/%s/%s-%s/%s%s", k.Kind, k.Date, k.At.UTC().Format("150405Z"), job[max(0, len(job)-8):], k.Slug, attempt(k.Attempt)+ending)
 	case backup.Daily, backup.Kept:
 		return fmt.Sprintf("%s/%s/%s%s", k.Kind, k.Date, k.Slug, attempt(k.Attempt)+ending)
 	}

@@ -283,8 +283,8 @@ func TestKeys(t *testing.T) {
 	if k.String() != "daily/2026-11-23/groveauth.2.sql" || object.ManifestKey(k.String()) != "daily/2026-11-23/groveauth.2.sql.json" {
 		t.Error(k.String())
 	}
-	k = object.Key{Kind: backup.Manual, Date: d, At: at, JobID: "018f3c2a-0000-7000-8000-000000000000", Slug: "a"}
-	if k.String() != "manual/2026-11-23/142233Z-018f3c2a/a.sql" {
+	k = object.Key{Kind: backup.Manual, Date: d, At: at, JobID: "018f3c2a-0000-7000-8000-0000deadbeef", Slug: "a"}
+	if k.String() != "manual/2026-11-23/142233Z-deadbeef/a.sql" {
 		t.Error(k.String())
 	}
 	for _, s := range []string{"", "daily", "daily/2026-11-23/", "daily/2026-02-30/a.sql", "daily/2026-11-23/A.sql", "daily/2026-11-23/../a.sql", "daily/2026-11-23/a/b.sql",

@@ -121,6 +121,7 @@ func spoil(w http.ResponseWriter, r *http.Request, f *Fault) bool {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"result":[],"success":false,"errors":[{"code":7500,"message":"internal error; reference = simulated"}],"messages":[]}`)
 	case Hang:
+		_, _ = io.Copy(io.Discard, r.Body) // only then does the server see the client go
 		<-r.Context().Done()
 	default:
 		return false
