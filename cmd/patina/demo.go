@@ -114,7 +114,7 @@ func (a *app) demoWith(ctx context.Context, in *installation, began time.Time) e
 	if err != nil {
 		return err
 	}
-	if err := r.Start(ctx); err != nil {
+	if err := errors.Join(explainBucket(ctx, bucket), r.Start(ctx)); err != nil {
 		return err
 	}
 	p := &process{log: in.log, runner: r}
@@ -123,6 +123,10 @@ func (a *app) demoWith(ctx context.Context, in *installation, began time.Time) e
 	}
 	a.say("Dashboard: http://%s   started in %.1f s", p.addr, a.clock().Sub(began).Seconds())
 	if err := a.firstBackup(ctx, in, r); err != nil {
+		return errors.Join(demoEnd(ctx, err), p.stop(ctx))
+	}
+	// A little life, so that the next backup differs from this one.
+	if err := d1sim.Activity(ctx, account.account, a.clock()); err != nil {
 		return errors.Join(demoEnd(ctx, err), p.stop(ctx))
 	}
 	a.demoSummary(in, p, secrets)

@@ -54,6 +54,9 @@ func TestDemo(t *testing.T) {
 	if len(stored) != 12 {
 		t.Errorf("%d files under daily/%s, want six dumps and six manifests", len(stored), date)
 	}
+	if readme, err := os.ReadFile(filepath.Join(data, "bucket", "README.txt")); err != nil || !strings.Contains(string(readme), "sqlite3 restored.sqlite <") {
+		t.Errorf("the bucket does not explain itself: %v", err)
+	}
 	token := regexp.MustCompile(`API token\s+(\S+)`).FindStringSubmatch(text)
 	addr := regexp.MustCompile(`Dashboard\s+http://(\S+)`).FindStringSubmatch(text)
 	if token == nil || addr == nil {

@@ -100,6 +100,9 @@ func (a *app) serveWith(ctx context.Context, in *installation, o serveOptions) e
 	}
 	p := &process{log: in.log}
 	if o.worker {
+		if err := explainBucket(ctx, bucket); err != nil {
+			in.log.Warn("the bucket's README.txt could not be written", "error", err.Error())
+		}
 		if err := r.Start(ctx); err != nil {
 			return err
 		}

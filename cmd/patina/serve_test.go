@@ -192,6 +192,29 @@ func TestServeInTwoParts(t *testing.T) {
 	}
 }
 
+func TestPartial(t *testing.T) {
+	t.Parallel()
+	e, sim := groveEnv(t)
+	e["PATINA_BUCKET"] = "file://" + t.TempDir()
+	r := begin(t, e, "serve", "--embedded", "--web=false", "--log", "json")
+	r.await("worker started")
+	patina(t, e, "databases", "sync").want(t, exitDone)
+	for _, db := range sim.Databases() {
+		if db.Name == "scout-db" {
+			if err := sim.Delete(db.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	a := patina(t, e, "backup", "groveauth", "scout-db", "--wait").want(t, exitPartial)
+	has(t, a.out, "groveauth", "success", "scout-db", "failed")
+	has(t, a.err, "partial: 1 of 2")
+	patina(t, e, "backup", "scout-db", "--wait").want(t, exitError)
+	if code := r.ended(); code != exitDone {
+		t.Errorf("exit code %d after a stop", code)
+	}
+}
+
 func waitForJob(t *testing.T, base, id, status string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
