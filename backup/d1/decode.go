@@ -73,8 +73,11 @@ func (d *decoder) envelope() error {
 		return d.dec.SkipValue()
 	})
 	if err == nil {
-		if _, end := d.dec.ReadToken(); !errors.Is(end, io.EOF) {
+		switch _, end := d.dec.ReadToken(); {
+		case end == nil:
 			err = errShape("something follows the answer")
+		case !errors.Is(end, io.EOF):
+			err = end
 		}
 	}
 	d.stats.Bytes = d.in.n

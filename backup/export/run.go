@@ -14,16 +14,17 @@ import (
 
 // run is one export over all its attempts.
 type run struct {
-	src     source.Source
-	desc    source.Description
-	req     Request
-	started time.Time
-	cost    backup.Cost
-	modes   map[string]mode // what attempts learned of columns, by table and source
-	bulky   bool            // a snapshot met a value too long for one answer
-	noKeys  bool            // foreign_key_check was refused
-	cut     int             // snapshots whose answer was cut
-	paged   bool            // a snapshot did not come through: page instead
+	src        source.Source
+	desc       source.Description
+	req        Request
+	started    time.Time
+	cost       backup.Cost
+	modes      map[string]mode // what attempts learned of columns, by table and source
+	bulky      bool            // a snapshot met a value too long for one answer
+	noKeys     bool            // foreign_key_check was refused
+	cut        int             // snapshots whose answer was cut
+	schemaCuts int             // answers with the schema that were cut
+	paged      bool            // a snapshot did not come through: page instead
 }
 
 // outcome is a finished attempt: its dump is uploaded and not yet committed.
@@ -105,6 +106,10 @@ func (a *attempt) first(ctx context.Context) error {
 	s, err := discover(ctx, counted{a.run})
 	b := <-ch
 	a.countBookmark()
+	if err != nil && transient(err) && ctx.Err() == nil && a.schemaCuts < 2 {
+		a.schemaCuts++
+		return errAgain
+	}
 	if err != nil {
 		return err
 	}

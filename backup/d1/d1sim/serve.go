@@ -94,8 +94,8 @@ func (a *Account) call(name string, writes bool, f func(*request) (result any, i
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if fault != nil && fault.Effect == Cut {
-			_, _ = w.Write(body[:min(len(body), fault.CutAfter)])
+		if fault != nil && fault.Effect == Cut && len(body) > fault.CutAfter {
+			_, _ = w.Write(body[:fault.CutAfter])
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
