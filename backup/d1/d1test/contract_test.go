@@ -25,19 +25,18 @@ func (a account) create(t testing.TB, name string, statements ...string) string 
 	if err != nil {
 		t.Fatalf("create %s: %v", name, err)
 	}
-	for _, s := range statements {
-		a.exec(t, info.ID, s)
-	}
+	a.exec(t, info.ID, statements...)
 	return info.ID
 }
 
-func (a account) exec(t testing.TB, id string, batch ...string) d1.ExecStats {
+// exec runs statements, each in a request of its own.
+func (a account) exec(t testing.TB, id string, statements ...string) {
 	t.Helper()
-	stats, err := a.Exec(t.Context(), id, batch)
-	if err != nil {
-		t.Fatalf("%.200q: %v", batch, err)
+	for _, s := range statements {
+		if _, err := a.Exec(t.Context(), id, []string{s}); err != nil {
+			t.Fatalf("%.200s: %v", s, err)
+		}
 	}
-	return stats
 }
 
 func (a account) bookmark(t testing.TB, id string) string {

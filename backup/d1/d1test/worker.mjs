@@ -68,10 +68,19 @@ async function route(request, env) {
   throw new APIError(405, 7001, "Method not allowed");
 }
 
-// ask hands a call to the database's object.
-function ask(env, db, what, body) {
+// ask hands a call to the database's object. An object whose transaction cannot
+// be committed, by a deferred foreign key, is reset by the engine: to a caller
+// that is an error of SQL.
+async function ask(env, db, what, body) {
   const headers = { database: db.id };
-  return env.DB.get(env.DB.idFromName(db.object)).fetch("http://object/" + what, { method: "POST", headers, body });
+  try {
+    return await env.DB.get(env.DB.idFromName(db.object)).fetch("http://object/" + what, { method: "POST", headers, body });
+  } catch (e) {
+    const m = e.message.match(/constraints were violated: (.*)$/s);
+    if (!m) throw e;
+    if (what.startsWith("ingest")) return ok({ success: false, type: "import", status: "error", error: m[1] });
+    throw new APIError(400, 7500, m[1]);
+  }
 }
 
 function find(id) {
