@@ -22,10 +22,12 @@ help: ## List the targets
 
 run: ## Start the demo: everything embedded, a first backup, the dashboard on :8080
 	@.ci/setup.sh postgres
+	@mkdir -p bin
 	@$(GOBUILD) -o bin/patina ./cmd/patina
 	@exec bin/patina demo
 
 build: ## Build bin/patina
+	@mkdir -p bin
 	@$(GOBUILD) -o bin/patina ./cmd/patina
 
 test: setup ## Run every test, after setting up what they need
@@ -51,6 +53,7 @@ soak: setup ## Repeat the tests of crashes, schedules and consistency for MINUTE
 	done
 
 bench: setup ## Measure us against our peers, in turns, and print the table
+	@mkdir -p bin
 	@go build -o bin/bench ./cmd/bench
 	@bin/bench $(BENCH)
 
