@@ -37,7 +37,7 @@ func TestManualBackup(t *testing.T) {
 		t.Errorf("the job is %+v", job)
 	}
 	res := b.results(job.ID)["db-b"]
-	key := "manual/" + job.Date.String() + "/" + job.CreatedAt.Format("150405Z") + "-" + job.ID[:8] + "/db-b.sql"
+	key := "manual/" + job.Date.String() + "/" + job.CreatedAt.Format("150405Z") + "-" + job.ID[28:] + "/db-b.sql"
 	if res.Status != backup.ResultSuccess || res.Key != key || res.Attempt != 1 || res.Size != 42 || res.Tables != 2 || res.Consistency != backup.Snapshot || res.CompletedAt == nil || res.CopyID == "" {
 		t.Errorf("the result is %+v, want key %s", res, key)
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,7 +38,10 @@ var faultyBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "patina")
-	out, err := exec.Command("go", "build", "-tags", "faults", "-o", path, ".").CombinedOutput()
+	_, here, _, _ := runtime.Caller(0)
+	cmd := exec.Command("go", "build", "-tags", "faults", "-o", path, ".")
+	cmd.Dir = filepath.Dir(here)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build with faults: %w\n%s", err, out)
 	}

@@ -3,12 +3,14 @@ package objecttest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,19 +19,18 @@ import (
 	"github.com/AutumnsGrove/Patina/backup/object"
 )
 
-// root finds the top of the project from the folder a test runs in.
+// root finds the top of the project from where this file lies.
 func root() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", errors.New("this file's place is not known")
 	}
-	for dir != filepath.Dir(dir) {
+	for dir := filepath.Dir(file); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 			return dir, nil
 		}
-		dir = filepath.Dir(dir)
 	}
-	return "", fmt.Errorf("no go.mod above %s", dir)
+	return "", fmt.Errorf("no go.mod above %s", file)
 }
 
 // gateway builds the S3 server from its own tools module, once a machine.
