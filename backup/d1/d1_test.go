@@ -258,8 +258,7 @@ func TestImport(t *testing.T) {
 	etag := hex.EncodeToString(sum[:])
 	var steps []string
 	var polls int
-	c := testClient(t, nil)
-	c = testClient(t, func(w http.ResponseWriter, r *http.Request) {
+	c := testClient(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			body, _ := io.ReadAll(r.Body)
 			steps = append(steps, "put "+string(body)+r.Header.Get("Authorization"))

@@ -122,7 +122,7 @@ func (f *File) read(ctx context.Context, c driver.QueryerContext, stmt int, quer
 	if err != nil {
 		return f.fault(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	names := rows.Columns()
 	if err := h.Columns(stmt, names); err != nil {
 		return err

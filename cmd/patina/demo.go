@@ -159,7 +159,7 @@ func loadDemoSecrets(name string) (demoSecrets, error) {
 	}
 	token, _, _ := auth.NewToken()
 	s = demoSecrets{Password: rand.Text()[:20], Token: token, AccountToken: rand.Text()}
-	text, err = json.MarshalIndent(s, "", "  ")
+	text, err = json.MarshalIndent(s, "", "  ") //nolint:gosec // the demo's own password, in its own folder
 	if err != nil {
 		return s, err
 	}
