@@ -1,12 +1,20 @@
 package d1test_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"math"
+	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/d1/d1sim"
 	"github.com/AutumnsGrove/Patina/backup/d1/d1test"
@@ -16,7 +24,8 @@ import (
 type account struct {
 	*d1.Client
 	url    string
-	prefix string // of the names of this account's databases
+	prefix string // of the names of databases that are imported into
+	pieces bool   // imports commit in pieces
 }
 
 func (a account) create(t testing.TB, name string, statements ...string) string {
@@ -64,88 +73,7 @@ func simulated(t testing.TB, pieces bool) account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return account{Client: c, url: srv.URL}
-}
-
-// refusals are statements that run in an empty database that holds the table
-// t(a), and what D1 says to them: "" is that it runs them. All were measured.
-//
-// Production may differ in this: Cloudflare documents 2,000,000 bytes for a
-// value or row and 32 arguments for a function, where the engine takes
-// 2,200,000 and 127. The simulated account has the documented limits, so both
-// take the lower and refuse what is above the higher.
-var refusals = []struct{ name, sql, says string }{
-	{"bad SQL", "SELEC 1", `near "SELEC": syntax error`},
-	{"bad SQL later", "SELECT 1 FORM x", `near "x": syntax error`},
-	{"no table", "SELECT * FROM nope", "no such table: nope"},
-	{"no column", "SELECT nope FROM t", "no such column: nope"},
-	{"statement of 100,000 bytes", "SELECT '" + strings.Repeat("x", 100_000-9) + "'", ""},
-	{"statement of 100,001 bytes", "SELECT '" + strings.Repeat("x", 100_001-9) + "'", "statement too long: SQLITE_TOOBIG"},
-	{"100 columns", "SELECT 1" + strings.Repeat(",1", 99), ""},
-	{"101 columns", "SELECT 1" + strings.Repeat(",1", 100), "too many columns in result set"},
-	{"table of 100 columns", "CREATE TABLE w(" + columns(100) + ")", ""},
-	{"table of 101 columns", "CREATE TABLE w(" + columns(101) + ")", "too many columns on w"},
-	{"value of 2,000,000 bytes", "SELECT length(zeroblob(2000000))", ""},
-	{"value of 2,200,001 bytes", "SELECT length(zeroblob(2200001))", "string or blob too big: SQLITE_TOOBIG"},
-	{"value of 2,200,002 bytes, made", "SELECT hex(zeroblob(1100001))", "string or blob too big: SQLITE_TOOBIG"},
-	{"row of 1,999,990 bytes", "INSERT INTO t VALUES(zeroblob(1999990))", ""},
-	{"row above 2,200,000 bytes", "INSERT INTO t VALUES(zeroblob(2200000))", "string or blob too big: SQLITE_TOOBIG"},
-	{"depth 100", "SELECT 1" + strings.Repeat("+1", 99), ""},
-	{"depth 101", "SELECT 1" + strings.Repeat("+1", 100), "Expression tree is too large (maximum depth 100)"},
-	{"32 arguments", "SELECT max(1" + strings.Repeat(",1", 31) + ")", ""},
-	{"128 arguments", "SELECT max(1" + strings.Repeat(",1", 127) + ")", "too many arguments on function max"},
-	{"5 terms", "SELECT 1" + strings.Repeat(" UNION ALL SELECT 1", 4), ""},
-	{"6 terms", "SELECT 1" + strings.Repeat(" UNION ALL SELECT 1", 5), "too many terms in compound SELECT"},
-	{"pattern of 51 bytes", "SELECT 1 WHERE 'a' LIKE '" + strings.Repeat("x", 51) + "'", "LIKE or GLOB pattern too complex"},
-
-	{"schema", "SELECT * FROM sqlite_schema", ""},
-	{"table_list", "SELECT * FROM pragma_table_list", ""},
-	{"table_xinfo", "SELECT * FROM pragma_table_xinfo('t')", ""},
-	{"index_list", "SELECT * FROM pragma_index_list('t')", ""},
-	{"index_info", "SELECT * FROM pragma_index_info('t')", ""},
-	{"index_xinfo", "SELECT * FROM pragma_index_xinfo('t')", ""},
-	{"foreign_key_list", "SELECT * FROM pragma_foreign_key_list('t')", ""},
-	{"foreign_key_check", "SELECT * FROM pragma_foreign_key_check", ""},
-	{"foreign_key_check as a pragma", "PRAGMA foreign_key_check", ""},
-	{"quick_check", "PRAGMA quick_check", ""},
-	{"data_version", "PRAGMA data_version", ""},
-	{"defer_foreign_keys", "PRAGMA defer_foreign_keys=ON", ""},
-	{"functions", "SELECT quote(1.5), hex('a'), typeof(unhex('61')), instr('ab','b'), json('{}'), octet_length('é'), total_changes(), changes()", ""},
-	{"json_each", "SELECT value FROM json_each('[1]')", ""},
-	{"fts5", "CREATE VIRTUAL TABLE f USING fts5(x)", ""},
-	{"analyze", "ANALYZE", ""},
-
-	{"rtree", "CREATE VIRTUAL TABLE r USING rtree(id,a,b)", "not authorized: SQLITE_AUTH"},
-	{"fts4", "CREATE VIRTUAL TABLE f USING fts4(x)", "not authorized: SQLITE_AUTH"},
-	{"integrity_check", "PRAGMA integrity_check", "not authorized: SQLITE_AUTH"},
-	{"user_version", "PRAGMA user_version", "not authorized: SQLITE_AUTH"},
-	{"schema_version", "PRAGMA schema_version", "not authorized: SQLITE_AUTH"},
-	{"page_count", "PRAGMA page_count", "not authorized: SQLITE_AUTH"},
-	{"database_list", "SELECT * FROM pragma_database_list", "not authorized: SQLITE_AUTH"},
-	{"compile_options", "SELECT * FROM pragma_compile_options", "not authorized: SQLITE_AUTH"},
-	{"function_list", "SELECT * FROM pragma_function_list", "not authorized: SQLITE_AUTH"},
-	{"writable_schema", "PRAGMA writable_schema=ON", "not authorized: SQLITE_AUTH"},
-	{"attach", "ATTACH ':memory:' AS x", "not authorized: SQLITE_AUTH"},
-	{"vacuum", "VACUUM", "cannot VACUUM from within a transaction"},
-	{"temporary table", "CREATE TEMP TABLE q(a)", "not authorized: SQLITE_AUTH"},
-	{"a table like Cloudflare's own", "CREATE TABLE _CF_x(a)", "not authorized: SQLITE_AUTH"},
-	{"a table like SQLite's own", "CREATE TABLE sqlite_x(a)", "object name reserved for internal use: sqlite_x"},
-	{"sqlite_version", "SELECT sqlite_version()", "not authorized to use function: sqlite_version"},
-	{"unistr_quote", "SELECT unistr_quote('a')", "unistr_quote"},
-	{"begin", "BEGIN", "To execute a transaction"},
-	{"commit", "COMMIT", "To execute a transaction"},
-	{"savepoint", "SAVEPOINT s", "To execute a transaction"},
-	{"rollback", "ROLLBACK", "To execute a transaction"},
-	{"nothing", "  ", "statement"},
-	{"a comment", "-- nothing", "statement"},
-}
-
-func columns(n int) string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf("a%d", i)
-	}
-	return strings.Join(names, ", ")
+	return account{Client: c, url: srv.URL, pieces: pieces}
 }
 
 func TestContract(t *testing.T) {
@@ -153,7 +81,7 @@ func TestContract(t *testing.T) {
 	t.Run("engine", func(t *testing.T) {
 		t.Parallel()
 		e := d1test.Start(t)
-		contract(t, account{Client: e.Client(t), url: e.URL()}, account{Client: e.Client(t), url: e.URL(), prefix: d1test.Pieces})
+		contract(t, account{Client: e.Client(t), url: e.URL()}, account{Client: e.Client(t), url: e.URL(), prefix: d1test.Pieces, pieces: true})
 	})
 	t.Run("simulated", func(t *testing.T) {
 		t.Parallel()
@@ -163,17 +91,287 @@ func TestContract(t *testing.T) {
 
 // contract is what Patina relies on. The second account imports in pieces.
 func contract(t *testing.T, a, pieces account) {
-	t.Run("refusals", func(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		check func(*testing.T, account)
+	}{
+		{"refusals", contractRefusals}, {"databases", contractDatabases}, {"raw", contractRaw}, {"shapes", contractShapes},
+		{"errors", contractErrors}, {"values", contractValues}, {"meta", contractMeta}, {"foreign keys", contractForeignKeys},
+		{"bookmarks", contractBookmarks}, {"import", contractImport},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.check(t, a)
+		})
+	}
+	t.Run("import in pieces", func(t *testing.T) {
 		t.Parallel()
-		for _, r := range refusals {
-			t.Run(r.name, func(t *testing.T) {
-				t.Parallel()
-				id := a.create(t, "refusals "+r.name, "CREATE TABLE t(a)")
-				_, err := a.Exec(t.Context(), id, []string{r.sql})
-				if r.says == "" && err != nil || r.says != "" && (err == nil || !strings.Contains(err.Error(), r.says)) {
-					t.Errorf("got %v, want %q", err, r.says)
-				}
-			})
-		}
+		contractImport(t, pieces)
 	})
+}
+
+func contractDatabases(t *testing.T, a account) {
+	id := a.create(t, "databases", "CREATE TABLE t(a)", "INSERT INTO t VALUES(1)")
+	info, err := a.Get(t.Context(), id)
+	if err != nil || info.ID != id || info.Name != "databases" || info.Tables != 1 || info.Size < 4096 || info.CreatedAt.IsZero() {
+		t.Errorf("got %+v, %v", info, err)
+	}
+	all, err := a.List(t.Context())
+	if err != nil || !slices.ContainsFunc(all, func(i d1.Info) bool { return i.ID == id && i.Name == "databases" }) {
+		t.Errorf("listed %v, %v", all, err)
+	}
+	if _, err := a.Create(t.Context(), "databases", d1.CreateOptions{}); !errors.Is(err, backup.ErrInvalid) {
+		t.Errorf("the second of a name: %v", err)
+	}
+	if err := a.Delete(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Get(t.Context(), id); !errors.Is(err, backup.ErrNotFound) {
+		t.Errorf("after its end: %v", err)
+	}
+	for i := range 5 {
+		a.create(t, fmt.Sprintf("page %d", i))
+	}
+	var page struct {
+		Result []struct{ Name string }
+		Info   struct {
+			Page, Count int
+			Total       int `json:"total_count"`
+		} `json:"result_info"`
+	}
+	a.call(t, http.MethodGet, "?name=page+&page=2&per_page=2", "", http.StatusOK, &page)
+	if len(page.Result) != 2 || page.Info.Page != 2 || page.Info.Count != 2 || page.Info.Total != 5 {
+		t.Errorf("page 2: %+v", page)
+	}
+}
+
+// call asks the API itself, and reads the answer's JSON.
+func (a account) call(t testing.TB, method, path, body string, status int, into any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, a.url+"/accounts/"+d1test.AccountID+"/d1/database"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+d1test.Token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil || res.StatusCode != status {
+		t.Fatalf("%s %s: status %d, want %d: %v: %.300s", method, path, res.StatusCode, status, err, text)
+	}
+}
+
+// contractRaw: a batch is one transaction, whose statements see each other.
+func contractRaw(t *testing.T, a account) {
+	id := a.create(t, "raw", "CREATE TABLE t(a UNIQUE)")
+	var r rows
+	stats, err := a.Read(t.Context(), id, []string{"INSERT INTO t VALUES(1), (2) RETURNING a", "SELECT a, a AS b FROM t ORDER BY a", "SELECT 1 WHERE 0", "UPDATE t SET a = a"}, &r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !stats.Primary || fmt.Sprint(r.columns) != "[[a] [a b] [1] []]" || fmt.Sprint(r.rows) != "[[[1] [2]] [[1 1] [2 2]] [] []]" {
+		t.Errorf("columns %v, rows %v, %+v", r.columns, r.rows, stats)
+	}
+	for _, failing := range []string{"INSERT INTO t VALUES(2)", "SELEC", "INSERT INTO nope VALUES(1)", "SELECT abs(-9223372036854775807 - 1)"} {
+		if _, err := a.Exec(t.Context(), id, []string{"INSERT INTO t VALUES(3)", "CREATE TABLE u(a)", "DELETE FROM t WHERE a = 1", failing}); !errors.Is(err, backup.ErrInvalid) {
+			t.Errorf("%s: %v", failing, err)
+		}
+	}
+	if got := one(t, a.Client, id, "SELECT group_concat(a) || (SELECT count(*) FROM sqlite_schema WHERE name = 'u') FROM t"); got != "1,20" {
+		t.Errorf("failed batches left %v", got)
+	}
+}
+
+// contractShapes: what a value becomes, and how parameters go in.
+func contractShapes(t *testing.T, a account) {
+	id := a.create(t, "shapes")
+	var got struct {
+		Success bool
+		Errors  []any
+		Result  []struct {
+			Success bool
+			Results struct {
+				Columns []string
+				Rows    json.RawMessage
+			}
+		}
+	}
+	a.call(t, http.MethodPost, "/"+id+"/raw", `{"sql":"SELECT 9007199254740993 AS a, X'00ff', 'é', NULL, 1.5, -0.0, 1e300, 9e999, CAST(X'61ff' AS TEXT), char(0), typeof(?1), ?2","params":[1,"x"]}`, http.StatusOK, &got)
+	if !got.Success || len(got.Errors) != 0 || len(got.Result) != 1 || !got.Result[0].Success || got.Result[0].Results.Columns[0] != "a" {
+		t.Fatalf("got %+v", got)
+	}
+	var values []any
+	if err := json.Unmarshal(got.Result[0].Results.Rows, &[]any{&values}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []any{9007199254740992.0, []any{0.0, 255.0}, "é", nil, 1.5, 0.0, 1e300, nil, "a\uFFFD", "\x00", "real", "x"}; !reflect.DeepEqual(values, want) {
+		t.Errorf("got  %v\nwant %v", values, want)
+	}
+}
+
+// contractErrors: statuses and codes. Production may differ in the messages.
+func contractErrors(t *testing.T, a account) {
+	id := a.create(t, "errors")
+	const unknown = "00000000-0000-4000-8000-000000000000"
+	for _, c := range []struct {
+		method, path, body string
+		status, code       int
+	}{
+		{http.MethodPost, "/" + id + "/raw", `{"sql":"SELEC"}`, http.StatusBadRequest, 7500},
+		{http.MethodPost, "/" + id + "/raw", `{"batch":[{"sql":"SELECT 1"},{"sql":"SELEC"}]}`, http.StatusBadRequest, 7500},
+		{http.MethodPost, "/" + unknown + "/raw", `{"sql":"SELECT 1"}`, http.StatusNotFound, 7404},
+		{http.MethodGet, "/" + unknown, "", http.StatusNotFound, 7404},
+		{http.MethodGet, "/" + unknown + "/time_travel/bookmark", "", http.StatusNotFound, 7404},
+		{http.MethodPost, "", `{"name":"errors"}`, http.StatusBadRequest, 7502},
+	} {
+		var got struct {
+			Success bool
+			Errors  []struct {
+				Code    int
+				Message string
+			}
+		}
+		a.call(t, c.method, c.path, c.body, c.status, &got)
+		if got.Success || len(got.Errors) != 1 || got.Errors[0].Code != c.code || got.Errors[0].Message == "" {
+			t.Errorf("%s %s %s: %+v, want code %d", c.method, c.path, c.body, got, c.code)
+		}
+	}
+	for sql, kind := range map[string]error{"SELECT * FROM nope": d1.ErrNoTable, "SELECT hex(zeroblob(1100001))": d1.ErrTooBig, "SELEC": backup.ErrInvalid} {
+		if _, err := a.Read(t.Context(), id, []string{sql}, &rows{}); !errors.Is(err, kind) {
+			t.Errorf("%s: %v, want %v", sql, err, kind)
+		}
+	}
+	wrong, err := d1.New(d1.Config{AccountID: d1test.AccountID, Token: "wrong", BaseURL: a.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e *d1.Error
+	if _, err := wrong.List(t.Context()); !errors.Is(err, backup.ErrDenied) || !errors.As(err, &e) || e.Code != 10000 || e.Status != http.StatusUnauthorized {
+		t.Errorf("a wrong token: %v", err)
+	}
+}
+
+// contractValues: what the exporter asks comes back exact.
+func contractValues(t *testing.T, a account) {
+	id := a.create(t, "values")
+	const ask = `SELECT CASE typeof(c) WHEN 'text' THEN 't'||c WHEN 'real' THEN CASE WHEN c IN (9e999,-9e999) THEN quote(c) ELSE c END ELSE quote(c) END FROM (SELECT %s AS c)`
+	for sql, want := range map[string]any{
+		"9223372036854775807": "9223372036854775807", "-9223372036854775807 - 1": "-9223372036854775808", "9007199254740993": "9007199254740993", "0": "0",
+		"1.0": 1.0, "0.1": 0.1, "1.7976931348623157e308": math.MaxFloat64, "4.9406564584124654e-324": math.SmallestNonzeroFloat64, "123456789012345680.0": 123456789012345680.0,
+		"9e999": "9.0e+999", "-9e999": "-9.0e+999",
+		"NULL": "NULL", "X''": "X''", "X'00FF'": "X'00FF'", "'NULL'": "tNULL", "''": "t", "'it''s'": "tit's",
+		"CAST(X'610062' AS TEXT)": "ta\x00b", "CAST(X'61FFC3A9' AS TEXT)": "ta\uFFFDé", "CAST(X'EDA080' AS TEXT)": "t\uFFFD\uFFFD\uFFFD", "char(13,10,0x1F600)": "t\r\n😀",
+	} {
+		got := one(t, a.Client, id, fmt.Sprintf(ask, sql))
+		if got != want {
+			t.Errorf("%s: %s, want %s", sql, show(got), show(want))
+		}
+	}
+}
+
+func contractMeta(t *testing.T, a account) {
+	id := a.create(t, "meta", "CREATE TABLE t(id INTEGER PRIMARY KEY, a)")
+	stats, err := a.Exec(t.Context(), id, []string{"INSERT INTO t(a) VALUES(1), (2), (3)", "UPDATE t SET a = 9 WHERE id < 3"})
+	if err != nil || stats.Changes != 5 || stats.RowsWritten != 5 || stats.SizeAfter < 8192 {
+		t.Errorf("got %+v, %v", stats, err)
+	}
+	read, err := a.Read(t.Context(), id, []string{"SELECT a FROM t WHERE id > 1 ORDER BY id LIMIT 5"}, &rows{})
+	if err != nil || read.RowsRead != 2 || !read.Primary || read.SizeAfter != stats.SizeAfter || read.Bytes == 0 {
+		t.Errorf("got %+v, %v", read, err)
+	}
+}
+
+// contractForeignKeys: they are always on, and cannot be switched off.
+func contractForeignKeys(t *testing.T, a account) {
+	id := a.create(t, "keys", "CREATE TABLE p(id INTEGER PRIMARY KEY)", "CREATE TABLE c(p REFERENCES p(id) ON DELETE CASCADE)")
+	for _, batch := range [][]string{
+		{"INSERT INTO c VALUES(1)"},
+		{"PRAGMA foreign_keys=OFF", "INSERT INTO c VALUES(1)"},
+		{"PRAGMA defer_foreign_keys=ON", "INSERT INTO c VALUES(1)"},
+	} {
+		if _, err := a.Exec(t.Context(), id, batch); !errors.Is(err, backup.ErrInvalid) || !strings.Contains(err.Error(), "FOREIGN KEY constraint failed") {
+			t.Errorf("%q: %v", batch, err)
+		}
+	}
+	if _, err := a.Exec(t.Context(), id, []string{"PRAGMA defer_foreign_keys=ON", "INSERT INTO c VALUES(1)", "INSERT INTO p VALUES(1)"}); err != nil {
+		t.Errorf("a child before its parent: %v", err)
+	}
+	if got := one(t, a.Client, id, "SELECT count(*) FROM c"); got != 1.0 {
+		t.Errorf("%v children, one was expected", got)
+	}
+	a.exec(t, id, "DELETE FROM p")
+	if got := one(t, a.Client, id, "SELECT count(*) FROM c"); got != 0.0 {
+		t.Errorf("%v children outlived their parent", got)
+	}
+}
+
+// contractBookmarks: a bookmark stands still while nobody writes, and moves with
+// the rows and with the schema. Production's are Time Travel's own, and whether
+// they stand still when nobody writes is not documented.
+func contractBookmarks(t *testing.T, a account) {
+	id := a.create(t, "bookmarks", "CREATE TABLE t(a)", "INSERT INTO t VALUES(1)")
+	first := a.bookmark(t, id)
+	one(t, a.Client, id, "SELECT count(*) FROM t")
+	if again := a.bookmark(t, id); again != first || first == "" {
+		t.Errorf("nobody wrote, and %q became %q", first, again)
+	}
+	last := first
+	for _, s := range []string{"INSERT INTO t VALUES(2)", "UPDATE t SET a = a", "CREATE TABLE u(a)", "DROP TABLE u", "CREATE INDEX i ON t(a)", "DELETE FROM t"} {
+		a.exec(t, id, s)
+		b := a.bookmark(t, id)
+		if b <= last {
+			t.Errorf("%s moved the bookmark from %q to %q", s, last, b)
+		}
+		last = b
+	}
+	previous, err := a.RestoreBookmark(t.Context(), id, first)
+	if err != nil || previous != last {
+		t.Fatalf("back to the first: %q, want %q; %v", previous, last, err)
+	}
+	if got := one(t, a.Client, id, "SELECT group_concat(a) || (SELECT count(*) FROM sqlite_schema WHERE name = 'i') FROM t"); got != "10" {
+		t.Errorf("the first held 1 and no index, now it is %v", got)
+	}
+	if _, err := a.RestoreBookmark(t.Context(), id, previous); err != nil {
+		t.Fatal(err)
+	}
+	if got := one(t, a.Client, id, "SELECT count(*) || (SELECT count(*) FROM sqlite_schema WHERE name = 'i') FROM t"); got != "01" {
+		t.Errorf("undone, there should be no row and an index, and it is %v", got)
+	}
+	if _, err := a.RestoreBookmark(t.Context(), id, "00000000-00000000-00004c6d-ffffffffffffffffffffffffffffffff"); err == nil {
+		t.Error("an unknown bookmark was taken")
+	}
+}
+
+// contractImport holds for both ways of committing but in what a failed import
+// leaves behind. Which way production goes is not documented.
+func contractImport(t *testing.T, a account) {
+	long := strings.Repeat("x", 90_000)
+	id := a.create(t, a.prefix+"import")
+	stats, err := a.load(t, id, []byte("-- a comment; 'with\nPRAGMA defer_foreign_keys=ON;\nCREATE TABLE t(a);\nCREATE TRIGGER g AFTER INSERT ON t WHEN new.a = ';' BEGIN DELETE FROM t WHERE a = 'END;'; END;\n"+
+		"INSERT INTO t VALUES('é;''😀');\nINSERT INTO t VALUES('"+long+"');\n-- the end"))
+	if err != nil || stats.Statements != 5 || stats.FinalBookmark != a.bookmark(t, id) {
+		t.Fatalf("got %+v, %v", stats, err)
+	}
+	if got := one(t, a.Client, id, "SELECT group_concat(substr(a, 1, 5) || length(a), '|') FROM t"); got != "é;'😀4|xxxxx90000" {
+		t.Errorf("imported %v", show(got))
+	}
+	for name, sql := range map[string]string{
+		"transaction": "BEGIN TRANSACTION;", "commit": "COMMIT;", "savepoint": "SAVEPOINT s;", "syntax": "INSERT INTO x VALUES(;", "twice": "CREATE TABLE made(a);",
+		"long": "INSERT INTO made VALUES('" + long + strings.Repeat("y", 10_001) + "');",
+	} {
+		id := a.create(t, a.prefix+"import fails: "+name)
+		if _, err := a.load(t, id, []byte("CREATE TABLE made(a);\nINSERT INTO made VALUES(1);\n"+strings.Repeat(" ", 5000)+"\n"+sql)); !errors.Is(err, backup.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+		left := one(t, a.Client, id, "SELECT count(*) FROM sqlite_schema WHERE name = 'made'")
+		if inPieces := a.pieces; (left == 1.0) != inPieces {
+			t.Errorf("%s: the failed import left %v tables", name, left)
+		}
+	}
 }
