@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/AutumnsGrove/Patina/backup"
 )
@@ -146,8 +148,8 @@ func (g *grower) prose(n int) string {
 		}
 		b.WriteString(g.pick(groveWords...))
 	}
-	s := b.String()
-	return strings.ToUpper(s[:1]) + s[1:]
+	first, n := utf8.DecodeRuneInString(b.String())
+	return string(unicode.ToUpper(first)) + b.String()[n:]
 }
 
 func (g *grower) slug(n int) string {
