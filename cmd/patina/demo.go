@@ -122,11 +122,12 @@ func (a *app) demoWith(ctx context.Context, in *installation, began time.Time) e
 		return errors.Join(err, p.stop(ctx))
 	}
 	a.say("Dashboard: http://%s   started in %.1f s", p.addr, a.clock().Sub(began).Seconds())
-	if err := a.firstBackup(ctx, in, r); err != nil {
-		return errors.Join(demoEnd(ctx, err), p.stop(ctx))
+	made, err := a.firstBackup(ctx, in, r)
+	if err == nil && made {
+		// A little life, so that the next backup differs from this one.
+		err = d1sim.Activity(ctx, account.account, a.clock())
 	}
-	// A little life, so that the next backup differs from this one.
-	if err := d1sim.Activity(ctx, account.account, a.clock()); err != nil {
+	if err != nil {
 		return errors.Join(demoEnd(ctx, err), p.stop(ctx))
 	}
 	a.demoSummary(in, p, secrets)
@@ -258,27 +259,28 @@ func (a *app) demoPort(ctx context.Context, named string) (net.Listener, error) 
 	return nil, busyPort(demoAddr, last)
 }
 
-// firstBackup makes today's nightly backup unless its slot has run already.
-func (a *app) firstBackup(ctx context.Context, in *installation, r *jobs.Runner) error {
+// firstBackup makes today's nightly backup, unless its slot has run already,
+// and tells whether it did.
+func (a *app) firstBackup(ctx context.Context, in *installation, r *jobs.Runner) (made bool, err error) {
 	slot, err := jobs.NextRun(in.cfg.Nightly, backup.DateOf(a.clock()).Time().Add(-time.Second))
 	if err != nil {
-		return err
+		return false, err
 	}
-	jobID, started, err := r.StartSlot(ctx, jobs.NightlySchedule, slot)
+	jobID, made, err := r.StartSlot(ctx, jobs.NightlySchedule, slot)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if started {
+	if made {
 		a.say("Today's nightly backup:")
 	} else {
 		a.say("Today's nightly backup was made before:")
 	}
 	if jobID == "" {
-		return nil
+		return made, nil
 	}
 	f, err := a.follow(ctx, in.store, jobID)
 	if err != nil {
-		return err
+		return made, err
 	}
 	a.say("")
 	for _, res := range f.results {
@@ -287,14 +289,14 @@ func (a *app) firstBackup(ctx context.Context, in *installation, r *jobs.Runner)
 		}
 		c, err := in.store.CopyByKey(ctx, res.Key)
 		if err != nil {
-			return fmt.Errorf("find %s in the catalogue: %w", res.Key, err)
+			return made, fmt.Errorf("find %s in the catalogue: %w", res.Key, err)
 		}
 		a.say("  %-48s %8s  %7s rows  sha256 %s", c.Key, humanize.Bytes(uint64(c.Size)), humanize.Comma(c.Rows), c.SHA256)
 	}
 	if f.job.Status != backup.JobCompleted {
 		a.say("The job is %s: its page says why, and what to do.", f.job.Status)
 	}
-	return nil
+	return made, nil
 }
 
 func (a *app) demoSummary(in *installation, p *process, s demoSecrets) {
