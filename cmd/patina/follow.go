@@ -86,8 +86,9 @@ func (b *board) show(f followed) {
 	if b.lines > 0 {
 		fmt.Fprintf(&out, "\x1b[%dA", b.lines)
 	}
+	width := columns(b.w)
 	for _, r := range f.results {
-		fmt.Fprintf(&out, "\x1b[2K  %s\n", progressLine(r, f.sizes[r.DatabaseID]))
+		fmt.Fprintf(&out, "\x1b[2K%s\n", clip("  "+progressLine(r, f.sizes[r.DatabaseID]), width))
 	}
 	b.lines = len(f.results)
 	fmt.Fprint(b.w, out.String())

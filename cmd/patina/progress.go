@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
 // line shows one piece of progress: a line that changes in place on a terminal,
@@ -34,7 +37,7 @@ func (l *line) show(format string, args ...any) {
 		return
 	}
 	l.last = now
-	text := printable(fmt.Sprintf(format, args...))
+	text := clip(printable(fmt.Sprintf(format, args...)), columns(l.w))
 	if !l.terminal {
 		fmt.Fprintln(l.w, text)
 		return
@@ -50,6 +53,27 @@ func (l *line) done() {
 		fmt.Fprint(l.w, "\r"+strings.Repeat(" ", l.width)+"\r")
 		l.width = 0
 	}
+}
+
+// columns is how wide a terminal is; 0 for anything else.
+func columns(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	n, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// clip cuts a line that would wrap: what is redrawn in place must not.
+func clip(s string, columns int) string {
+	if columns <= 0 || utf8.RuneCountInString(s) < columns {
+		return s
+	}
+	return string([]rune(s)[:max(0, columns-2)]) + "…"
 }
 
 // printable replaces what would act on a terminal: names come from outside.
