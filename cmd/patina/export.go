@@ -89,7 +89,7 @@ func (a *app) exportOne(ctx context.Context, what string, o exportOptions) error
 	if err := a.deliver(tmp, o); err != nil {
 		return err
 	}
-	a.reportExport(m)
+	a.reportExport(m, o.target)
 	if a.json {
 		return a.printJSON(m)
 	}
@@ -227,9 +227,13 @@ func publish(tmp *os.File, name string, force bool) error {
 	return os.Rename(tmp.Name(), name)
 }
 
-func (a *app) reportExport(m *backup.Manifest) {
-	a.say("%s: %d tables, %s rows, %s, %s, sha256 %s, %.1f s", m.DatabaseName, m.TableCount, humanize.Comma(m.Rows),
-		humanize.Bytes(uint64(m.Size)), m.Consistency, m.SHA256, m.CompletedAt.Sub(m.StartedAt).Seconds())
+func (a *app) reportExport(m *backup.Manifest, target string) {
+	what := "sha256 " + m.SHA256
+	if target != "" {
+		what = "written as D1's importer takes it"
+	}
+	a.say("%s: %d tables, %s rows, %s, %s, %.1f s, %s", m.DatabaseName, m.TableCount, humanize.Comma(m.Rows),
+		humanize.Bytes(uint64(m.Size)), m.Consistency, m.CompletedAt.Sub(m.StartedAt).Seconds(), what)
 	for _, f := range m.Findings {
 		mark := "note"
 		if f.Serious {
