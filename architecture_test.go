@@ -116,7 +116,7 @@ var layers = map[string][]string{
 	"backup/retention": {"backup"},
 	"backup/export":    {"backup/source", "backup/dump", "backup/object", "backup"},
 	"backup/archive":   {"backup/source", "backup/dump", "backup/object", "backup"},
-	"backup/prove":     {"backup/source", "backup/d1", "backup/dump", "backup/object", "backup/archive", "backup"},
+	"backup/prove":     {"backup/export", "backup/source", "backup/d1", "backup/dump", "backup/object", "backup/archive", "backup"},
 	"backup/restore":   {"backup/source", "backup/d1", "backup/dump", "backup/object", "backup/archive", "backup"},
 	"backup/catalogue": {"backup/source", "backup/d1", "backup/dump", "backup/object", "backup/archive", "backup"},
 	"migrations":       {},

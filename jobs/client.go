@@ -15,6 +15,7 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/export"
+	"github.com/AutumnsGrove/Patina/backup/prove"
 	"github.com/AutumnsGrove/Patina/store"
 )
 
@@ -31,6 +32,7 @@ type Runner struct {
 	river   *river.Client[pgx.Tx]
 	process store.Process
 	export  func(context.Context, backup.Database, export.Request) (*backup.Manifest, error)
+	prove   func(context.Context, *backup.Manifest) error // ErrCorrupt: the copy is no good
 	hand    inHand
 
 	mu       sync.Mutex
@@ -52,9 +54,14 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 	r.export = func(ctx context.Context, db backup.Database, req export.Request) (*backup.Manifest, error) {
 		return export.Run(ctx, cfg.Source(db), cfg.Bucket, req)
 	}
+	r.prove = func(ctx context.Context, m *backup.Manifest) error {
+		_, err := prove.Copy(ctx, cfg.Bucket, m, prove.Options{Clock: cfg.Clock})
+		return err
+	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &exportWorker{r: r})
 	river.AddWorker(workers, &finishWorker{r: r})
+	river.AddWorker(workers, &proveWorker{r: r})
 	river.AddWorker(workers, &discoverWorker{r: r})
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Store.Pool()), &river.Config{
 		ID:      r.process.ID,
@@ -62,6 +69,7 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
 			queueExport:        {MaxWorkers: cfg.Concurrency},
+			queueProve:         {MaxWorkers: 1},
 			river.QueueDefault: {MaxWorkers: 4},
 		},
 		FetchCooldown:     cfg.Timing.Fetch,

@@ -38,6 +38,9 @@ func (r *Runner) commit(ctx context.Context, a *attempt, m *backup.Manifest) err
 		if err := s.FreeExportSlot(ctx, a.fence); err != nil {
 			return err
 		}
+		if err := r.proveLater(ctx, tx, id); err != nil {
+			return err
+		}
 		return r.follow(ctx, tx, s, a.job.ID)
 	})
 	if err != nil {
