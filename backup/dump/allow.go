@@ -91,7 +91,7 @@ func refuseCreate(w *words, s Statement) string {
 		w.next() // TABLE, INDEX, VIEW, TRIGGER
 	}
 	if w.is("IF") {
-		return "it has IF NOT EXISTS"
+		return refusePlaceholder(w, s)
 	}
 	if internal(s.Name) {
 		return "its name is one of SQLite's own"
@@ -120,6 +120,49 @@ func refuseCreate(w *words, s Statement) string {
 		}
 	}
 	return ""
+}
+
+// placeholderHead begins what Writer.Placeholder writes, and nothing else.
+const placeholderHead = "CREATE TABLE IF NOT EXISTS "
+
+// isPlaceholder tells a placeholder from a table of the database's own.
+func isPlaceholder(s Statement) bool {
+	return s.Kind == CreateTable && strings.HasPrefix(string(s.SQL[:min(len(s.SQL), len(placeholderHead))]), placeholderHead)
+}
+
+// refusePlaceholder lets through names of columns and what is unique of them.
+func refusePlaceholder(w *words, s Statement) string {
+	if !isPlaceholder(s) || internal(s.Name) || equalFold(s.Name, s.Section) || stageName(s.Name) || w.is("NOT") && !w.is("EXISTS") {
+		return "it has IF NOT EXISTS"
+	}
+	if !w.kind(TokenQuoted) || !w.punct('(') {
+		return "it is not the placeholder of a table"
+	}
+	for {
+		switch {
+		case w.is("UNIQUE"):
+			if !w.punct('(') || !w.kind(TokenQuoted) {
+				return "it is not the placeholder of a table"
+			}
+			for w.punct(',') {
+				if !w.kind(TokenQuoted) {
+					return "it is not the placeholder of a table"
+				}
+			}
+			if !w.punct(')') {
+				return "it is not the placeholder of a table"
+			}
+		case !w.kind(TokenQuoted):
+			return "it is not the placeholder of a table"
+		}
+		if !w.punct(',') {
+			break
+		}
+	}
+	if !w.punct(')') {
+		return "it is not the placeholder of a table"
+	}
+	return endsHere(w)
 }
 
 // loadsCode tells whether a function, whose name may be quoted, brings foreign

@@ -130,7 +130,7 @@ func (l *Linter) create(s Statement) {
 	case CreateView:
 		l.made[strings.ToLower(s.Name)] = len(l.made)
 	case CreateTable:
-		if s.Stage {
+		if s.Stage || isPlaceholder(s) {
 			return
 		}
 		l.made[strings.ToLower(s.Name)] = len(l.made)

@@ -38,7 +38,8 @@ type stream struct {
 	inPart   bool      // the last section goes on
 
 	tableName   atomic.Pointer[string]
-	rows, bytes atomic.Int64
+	count       int64        // rows
+	rows, bytes atomic.Int64 // as last published
 }
 
 func (s *stream) start(out io.Writer, h Header) {
@@ -51,10 +52,20 @@ func (s *stream) start(out io.Writer, h Header) {
 	s.tableName.Store(new(string))
 }
 
-// counted counts one row.
+// counted counts one row. Progress is told of every 64th, for an atomic store
+// costs as much as a short value.
 func (s *stream) counted() {
-	s.rows.Add(1)
+	s.count++
 	s.sections[len(s.sections)-1].Rows++
+	if s.count%64 == 0 {
+		s.publish()
+	}
+}
+
+// publish tells Progress where the writing stands.
+func (s *stream) publish() {
+	s.rows.Store(s.count)
+	s.bytes.Store(s.offset + int64(len(s.buf)))
 }
 
 // spill hands the buffer on when it is full.
@@ -62,7 +73,6 @@ func (s *stream) spill() error {
 	if len(s.buf) >= blockBytes {
 		return s.flush()
 	}
-	s.bytes.Store(s.offset + int64(len(s.buf)))
 	return nil
 }
 
@@ -73,8 +83,8 @@ func (s *stream) flush() error {
 	if len(block) == 0 {
 		return nil
 	}
+	s.publish()
 	s.offset += int64(len(block))
-	s.bytes.Store(s.offset)
 	if !s.started && len(s.held)+len(block) > holdBytes {
 		if err := s.begin(appendHeader(nil, s.header, "")); err != nil {
 			return err
@@ -201,7 +211,7 @@ func (s *stream) finish(f Footer) (Contents, error) {
 		return Contents{}, err
 	}
 	s.wait()
-	c := Contents{Rows: s.rows.Load(), BodySize: s.offset, BodySHA256: sum(s.bodyHash), Footer: f}
+	c := Contents{Rows: s.count, BodySize: s.offset, BodySHA256: sum(s.bodyHash), Footer: f}
 	for _, section := range s.sections {
 		if section.Kind != KindSchema {
 			c.Tables++

@@ -244,6 +244,65 @@ func (w *Writer) invalidValue(values []Value) error {
 	return nil
 }
 
+// Placeholder makes, for the open table's rows, an empty table of another name
+// where none is: D1's importer takes no row that references a table which does
+// not exist, and in a cycle of foreign keys one must come first. Each key is a
+// list of columns that are referenced together. The named table's own section
+// drops the placeholder.
+func (w *Writer) Placeholder(name string, keys ...[]string) error {
+	switch {
+	case w.err != nil:
+		return w.err
+	case !w.open || w.sections[len(w.sections)-1].Rows > 0:
+		return w.fail("%w: a placeholder behind a table's rows", ErrInvalid)
+	case len(keys) == 0 || internal(name) || equalFold(name, w.table.Name):
+		return w.fail("%w: no placeholder can be made for %s", ErrInvalid, QuoteIdent(name))
+	}
+	w.buf = append(w.buf, placeholderHead...)
+	w.buf = append(appendIdent(w.buf, name), '(')
+	var seen []string
+	for _, key := range keys {
+		for _, column := range key {
+			if !slices.ContainsFunc(seen, func(s string) bool { return equalFold(s, column) }) {
+				seen = append(seen, column)
+				w.buf = append(appendIdent(w.buf, column), ',')
+			}
+		}
+	}
+	for i, key := range keys {
+		if i > 0 {
+			w.buf = append(w.buf, ',')
+		}
+		w.buf = append(w.buf, "UNIQUE("...)
+		for j, column := range key {
+			if j > 0 {
+				w.buf = append(w.buf, ',')
+			}
+			w.buf = appendIdent(w.buf, column)
+		}
+		w.buf = append(w.buf, ')')
+	}
+	w.buf = append(w.buf, ");\n"...)
+	return w.spill()
+}
+
+// Index writes an index of the open table behind its rows: one that other
+// tables' foreign keys need before their own rows come.
+func (w *Writer) Index(sql string) error {
+	switch {
+	case w.err != nil:
+		return w.err
+	case !w.open:
+		return w.fail("%w: an index outside of a table", ErrInvalid)
+	}
+	w.unstage()
+	text := terminate(sql)
+	if kind, table, name := classify(text); kind != CreateIndex || !equalFold(table, w.table.Name) {
+		return w.fail("%w: %s is not an index of table %s", ErrInvalid, QuoteIdent(name), QuoteIdent(w.table.Name))
+	}
+	return w.schema(text, w.table.Name)
+}
+
 // EndTable ends the open table.
 func (w *Writer) EndTable() error {
 	switch {
@@ -254,6 +313,7 @@ func (w *Writer) EndTable() error {
 	}
 	w.unstage()
 	w.open = false
+	w.publish()
 	return w.spill()
 }
 
@@ -365,7 +425,7 @@ func (w *Writer) Finish(f Footer) (Contents, error) {
 }
 
 // Progress tells the table being written ("" for a part), and the rows and the
-// bytes of the body so far.
+// bytes of the body so far, to within 64 rows of an open table.
 func (w *Writer) Progress() (table string, rows, bytes int64) {
 	return *w.tableName.Load(), w.rows.Load(), w.bytes.Load()
 }

@@ -17,8 +17,8 @@ func order(tables []*table) []*table {
 	}
 	parents := make([][]int, len(tables))
 	for i, t := range tables {
-		for _, p := range t.Parents {
-			if j, ok := index[p]; ok && j != i {
+		for _, p := range t.References {
+			if j, ok := index[p.Table]; ok && j != i {
 				parents[i] = append(parents[i], j)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
@@ -21,7 +22,7 @@ const askChanges = `SELECT total_changes()`
 func (a *attempt) inPages(ctx context.Context) ([][][]dump.Value, error) {
 	r := &pager{attempt: a, limit: a.req.Limits.PageRows}
 	for _, p := range a.plan.parts {
-		if err := a.w.BeginTable(p.dump); err != nil {
+		if err := p.begin(a.w); err != nil {
 			return nil, err
 		}
 		if !p.bare {
@@ -29,7 +30,7 @@ func (a *attempt) inPages(ctx context.Context) ([][][]dump.Value, error) {
 				return nil, fmt.Errorf("read table %s: %w", p.table.Name, err)
 			}
 		}
-		if err := a.w.EndTable(); err != nil {
+		if err := p.end(a.w); err != nil {
 			return nil, err
 		}
 	}
@@ -37,7 +38,26 @@ func (a *attempt) inPages(ctx context.Context) ([][][]dump.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.desc.OneTransaction && a.plan.fks {
+		if err := a.checkKeys(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return rows, a.label(ctx)
+}
+
+// checkKeys asks a file, where it costs nothing, how many rows miss their
+// parents. A schema whose keys do not match is refused an answer.
+func (a *attempt) checkKeys(ctx context.Context) error {
+	var l lists
+	_, err := a.read(ctx, []string{askForeignKeys}, &l)
+	if errors.Is(err, backup.ErrInvalid) {
+		return nil
+	}
+	if err == nil {
+		a.out.foreignKeys, err = strconv.ParseInt(l.rows[0][0][0], 10, 64)
+	}
+	return err
 }
 
 // label says what the copy is, or that it must be tried again.

@@ -53,7 +53,7 @@ func newPlan(s *schema, modes map[string]mode) *plan {
 	p := &plan{schema: s}
 	var ordinary, indexed, others []*table
 	for _, t := range s.Tables {
-		p.fks = p.fks || len(t.Parents) > 0
+		p.fks = p.fks || len(t.References) > 0
 		switch {
 		case !t.Virtual:
 			ordinary = append(ordinary, t)
@@ -66,6 +66,7 @@ func newPlan(s *schema, modes map[string]mode) *plan {
 	for _, t := range slices.Concat(order(ordinary), order(indexed), order(others)) {
 		p.add(t, modes)
 	}
+	p.linkParts()
 	p.addOwn(partSequences, "sqlite_sequence", "name", "name", "seq")
 	p.addOwn(partStatistics, "sqlite_stat1", "tbl", "tbl", "idx", "stat")
 	return p
@@ -165,12 +166,113 @@ func (p *plan) addOwn(part, name, of string, columns ...string) {
 	})
 }
 
+// missing is a table that a foreign key names and that comes later in the dump.
+type missing struct {
+	name string
+	keys [][]string // columns that are referenced together
+}
+
+// linkParts gives each table what D1's importer, which knows no way to switch
+// foreign keys off, needs to take its rows: placeholders for the tables of a
+// cycle that come later, and at once the unique indexes that may be the keys
+// which other tables reference.
+func (p *plan) linkParts() {
+	place := map[string]int{}
+	for i, part := range p.parts {
+		place[fold(part.table.Name)] = i
+	}
+	parents := map[string]bool{}
+	for i, part := range p.parts {
+		for _, r := range part.table.References {
+			at, ok := place[r.Table]
+			if !ok || at == i {
+				continue
+			}
+			parents[r.Table] = true
+			if at > i {
+				part.miss(p.parts[at].table, r.Columns)
+			}
+		}
+	}
+	for _, o := range p.schema.Objects {
+		if i, ok := place[fold(o.Table)]; ok && o.Type == "index" && parents[fold(o.Table)] && unique(o.SQL) {
+			p.parts[i].indexes = append(p.parts[i].indexes, o.SQL)
+		}
+	}
+}
+
+// miss notes that a later table is referenced by these columns of it.
+func (part *part) miss(t *table, columns []string) {
+	if len(columns) == 0 {
+		pk := slices.Clone(t.Columns)
+		slices.SortFunc(pk, func(a, b column) int { return a.PK - b.PK })
+		for _, c := range pk {
+			if c.PK > 0 {
+				columns = append(columns, c.Name)
+			}
+		}
+	}
+	if len(columns) == 0 {
+		return // no key to reference: D1 takes no row of the child anyway
+	}
+	i := slices.IndexFunc(part.missing, func(m missing) bool { return m.name == t.Name })
+	if i < 0 {
+		part.missing = append(part.missing, missing{name: t.Name})
+		i = len(part.missing) - 1
+	}
+	same := func(key []string) bool { return slices.Equal(key, columns) }
+	if !slices.ContainsFunc(part.missing[i].keys, same) {
+		part.missing[i].keys = append(part.missing[i].keys, columns)
+	}
+}
+
+// unique tells whether a statement is CREATE UNIQUE INDEX.
+func unique(sql string) bool {
+	for i, n := 0, 0; i < len(sql); {
+		j := skipToken(sql, i)
+		if word := fold(sql[i:j]); wordByte(sql[i]) {
+			if n++; n == 2 {
+				return word == "unique"
+			}
+		}
+		i = j
+	}
+	return false
+}
+
+// begin writes a table's definition and what its rows need.
+func (part *part) begin(w *dump.Writer) error {
+	if err := w.BeginTable(part.dump); err != nil {
+		return err
+	}
+	for _, m := range part.missing {
+		if err := w.Placeholder(m.name, m.keys...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end writes what follows a table's rows.
+func (part *part) end(w *dump.Writer) error {
+	for _, sql := range part.indexes {
+		if err := w.Index(sql); err != nil {
+			return err
+		}
+	}
+	return w.EndTable()
+}
+
 // schemaPart gives the statements of a kind of object, in the order in which
-// they were made: triggers of one table fire by it.
+// they were made: triggers of one table fire by it. Indexes that stand with
+// their table are left out.
 func (p *plan) schemaPart(kind string) []string {
 	var out []string
 	for _, o := range p.schema.Objects {
-		if o.Type == kind {
+		with := func(part *part) bool {
+			return slices.Contains(part.indexes, o.SQL) && fold(part.table.Name) == fold(o.Table)
+		}
+		if o.Type == kind && !(kind == "index" && slices.ContainsFunc(p.parts, with)) {
 			out = append(out, o.SQL)
 		}
 	}

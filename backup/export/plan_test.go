@@ -20,7 +20,13 @@ func ordered(tables ...*table) string {
 
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	tab := func(name string, parents ...string) *table { return &table{Name: name, Parents: parents} }
+	tab := func(name string, parents ...string) *table {
+		t := &table{Name: name}
+		for _, p := range parents {
+			t.References = append(t.References, reference{Table: p})
+		}
+		return t
+	}
 	for _, c := range []struct {
 		name, want string
 		tables     []*table

@@ -78,7 +78,9 @@ type part struct {
 	key     []int  // places among the sources of the columns that page the table
 	keySQL  []string
 	desc    []bool
-	bare    bool // only the definition is written, no rows
+	bare    bool      // only the definition is written, no rows
+	missing []missing // tables that come later and that its foreign keys name
+	indexes []string  // of its own, that other tables may reference
 }
 
 // alias is the name of the table within a query: a column of the user's cannot

@@ -189,6 +189,9 @@ func (a *attempt) fill(ctx context.Context, s *sink) error {
 	} else {
 		lists, err = a.inPages(ctx)
 	}
+	if n := a.out.foreignKeys; n > 0 {
+		a.out.findings = append(a.out.findings, orphans(n))
+	}
 	if err == nil {
 		err = a.writeRest(lists)
 	}
@@ -201,6 +204,10 @@ func (a *attempt) fill(ctx context.Context, s *sink) error {
 	a.out.contents, err = a.w.Finish(dump.Footer{Consistency: string(a.out.consistency), BookmarkAfter: a.out.after, Duration: a.req.Clock().Sub(a.started)})
 	a.tell()
 	return err
+}
+
+func orphans(n int64) backup.Finding {
+	return backup.Finding{Code: "orphans", Message: fmt.Sprintf("%d rows reference a row that does not exist: SQLite takes them back, and D1's importer refuses them", n)}
 }
 
 // fits tells whether the rows may come in one answer.

@@ -21,8 +21,8 @@ const (
 	askTables  = `SELECT hex(name), type, wr FROM pragma_table_list WHERE schema = 'main'`
 	askColumns = `SELECT hex(l.name), hex(x.name), x.hidden, x.pk FROM pragma_table_list l, pragma_table_xinfo(l.name) x` +
 		` WHERE l.schema = 'main' AND l.type IN (%s) AND l.name NOT LIKE '\_cf\_%%' ESCAPE '\' ORDER BY l.name, x.cid`
-	askParents = `SELECT hex(l.name), hex(f."table") FROM pragma_table_list l, pragma_foreign_key_list(l.name) f` +
-		` WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE '\_cf\_%' ESCAPE '\' AND f.seq = 0`
+	askParents = `SELECT hex(l.name), hex(f."table"), f.seq, hex(f."to") FROM pragma_table_list l, pragma_foreign_key_list(l.name) f` +
+		` WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE '\_cf\_%' ESCAPE '\' ORDER BY l.name, f.id, f.seq`
 	askKeys = `SELECT hex(l.name), x.cid, x."desc", hex(x.coll) FROM pragma_table_list l, pragma_index_list(l.name) i, pragma_index_xinfo(i.name) x` +
 		` WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE '\_cf\_%' ESCAPE '\' AND i.origin = 'pk' AND x.key = 1 ORDER BY l.name, x.seqno`
 	askOneTable = `SELECT hex(CAST(X'%s' AS TEXT)), hex(name), hidden, pk FROM pragma_table_xinfo(CAST(X'%[1]s' AS TEXT)) ORDER BY cid`
@@ -54,8 +54,14 @@ type table struct {
 	WithoutRowid bool
 	Columns      []column
 	Key          []keyColumn // empty for a rowid table whose key is the rowid, or that has none
-	Parents      []string    // the tables that its foreign keys name, folded
+	References   []reference // its foreign keys
 	Unreadable   error       // a virtual table whose module is missing here
+}
+
+// reference is a foreign key.
+type reference struct {
+	Table   string   // the parent, folded
+	Columns []string // of the parent; none: its primary key
 }
 
 // schema is everything of a database that is not rows.
@@ -215,12 +221,19 @@ func (s *schema) addDetails(rows [][][]string, byName map[string]*table) error {
 		return err
 	}
 	for _, r := range rows[3] {
-		var name, parent string
-		if err := unhexAll(r, &name, &parent); err != nil {
+		var name, parent, column string
+		if err := unhexAll([]string{r[0], r[1], r[3]}, &name, &parent, &column); err != nil {
 			return err
 		}
-		if t := byName[fold(name)]; t != nil && !slices.Contains(t.Parents, fold(parent)) {
-			t.Parents = append(t.Parents, fold(parent))
+		t := byName[fold(name)]
+		if t == nil {
+			continue
+		}
+		if r[2] == "0" {
+			t.References = append(t.References, reference{Table: fold(parent)})
+		}
+		if n := len(t.References); n > 0 && column != "" {
+			t.References[n-1].Columns = append(t.References[n-1].Columns, column)
 		}
 	}
 	for _, r := range rows[4] {

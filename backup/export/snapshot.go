@@ -141,7 +141,7 @@ func (h *oneHandler) advance(part int) error {
 			}
 			continue
 		}
-		if err := h.w.BeginTable(h.plan.parts[h.next].dump); err != nil {
+		if err := h.plan.parts[h.next].begin(h.w); err != nil {
 			return err
 		}
 		h.begun = true
@@ -154,7 +154,7 @@ func (h *oneHandler) endPart() error {
 		return err
 	}
 	h.next, h.begun = h.next+1, false
-	return h.w.EndTable()
+	return h.plan.parts[h.next-1].end(h.w)
 }
 
 func (h *oneHandler) Row(stmt int, cells []backup.Cell) error {

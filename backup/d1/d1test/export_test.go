@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // the import protocol names files by it
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -102,17 +101,7 @@ var refused = map[string]string{
 // noImport are the traps whose rows D1's importer does not take, with what it
 // says: foreign keys are always on, and nothing switches them off.
 var noImport = map[string]string{
-	"fk-cycles":       "no such table: main.", // a row needs its parent's table, even if it points to none; see TestCycles
-	"fk-unique-index": "foreign key mismatch", // a dump's indexes come after all rows
-	"orphans":         "FOREIGN KEY constraint failed",
-}
-
-// more are traps that matter where foreign keys are always on.
-var more = []exporttest.Trap{
-	{Name: "fk-unique-index", Statements: []string{
-		`CREATE TABLE parent(id INTEGER PRIMARY KEY, email TEXT)`, `CREATE UNIQUE INDEX parent_email ON parent(email)`,
-		`CREATE TABLE child(email REFERENCES parent(email))`, `INSERT INTO parent VALUES(1, 'a@b')`, `INSERT INTO child VALUES('a@b')`,
-	}},
+	"orphans": "FOREIGN KEY constraint failed",
 }
 
 // asD1 are other ways to make a trap's content where foreign keys are always on.
@@ -134,7 +123,7 @@ func TestTraps(t *testing.T) {
 	t.Parallel()
 	e := d1test.Start(t)
 	engine := account{Client: e.Client(t), url: e.URL()}
-	for _, trap := range append(exporttest.Traps(), more...) {
+	for _, trap := range exporttest.Traps() {
 		t.Run(trap.Name, func(t *testing.T) {
 			t.Parallel()
 			if statements, ok := asD1[trap.Name]; ok {
@@ -238,38 +227,4 @@ func firstDifference(x, y []byte) string {
 		return fmt.Sprintf("%d lines, %d lines", len(a), len(b))
 	}
 	return ""
-}
-
-// TestCycles: tables whose foreign keys go in a circle, and rows that point to
-// later rows of their own table, come back in one batch, with the tables made
-// before any row.
-func TestCycles(t *testing.T) {
-	t.Parallel()
-	e := d1test.Start(t)
-	engine := account{Client: e.Client(t), url: e.URL()}
-	traps := exporttest.Traps()
-	trap := traps[slices.IndexFunc(traps, func(x exporttest.Trap) bool { return x.Name == "fk-cycles" })]
-	id := engine.create(t, "cycles", trap.Statements...)
-	_, text := engine.copyOf(t, id, folder(t))
-	creates, rows := []string{"PRAGMA defer_foreign_keys=ON"}, []string{}
-	for r := dump.NewReader(bytes.NewReader(text), dump.ReaderOptions{}); ; {
-		s, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch s.Kind {
-		case dump.CreateTable:
-			creates = append(creates, string(s.SQL))
-		case dump.Insert:
-			rows = append(rows, string(s.SQL))
-		}
-	}
-	copied := engine.create(t, "copy of cycles")
-	if _, err := engine.Exec(t.Context(), copied, append(creates, rows...)); err != nil {
-		t.Fatal(err)
-	}
-	exporttest.Equal(t, askD1(engine.Client, id), askD1(engine.Client, copied))
 }

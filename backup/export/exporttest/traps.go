@@ -28,7 +28,7 @@ func Traps() []Trap {
 		rowids(), shadowedRowids(), keys(), withoutRowid(), longKeys(),
 		wide("columns-100", "", 100), wide("columns-100-key", "c0 INTEGER PRIMARY KEY", 100), wide("columns-99", "", 99),
 		longValues(), longRows(), constrained(),
-		cycles(), parents(), orphans(),
+		cycles(), parents(), uniqueParent(), orphans(),
 		names(), comments(), schemaKinds(), sequences(), droppedSequence(), statistics(),
 		fts(), externalFTS(), contentlessFTS(), rtree(),
 		manyTables(), migrations(), commit(),
@@ -248,12 +248,21 @@ func parents() Trap {
 	}}
 }
 
+// uniqueParent has a parent key that is an index of its own, which must be there
+// before the child's rows.
+func uniqueParent() Trap {
+	return Trap{Name: "fk-unique-index", Statements: []string{
+		`CREATE TABLE parent(id INTEGER PRIMARY KEY, email TEXT)`, `CREATE INDEX a_first ON parent(id, email)`, `create /* not a plain */ unique index parent_email ON parent(email)`,
+		`CREATE TABLE child(email REFERENCES parent(email))`, `INSERT INTO parent VALUES(1, 'a@b'), (2, NULL)`, `INSERT INTO child VALUES('a@b')`,
+	}}
+}
+
 func orphans() Trap {
 	return Trap{Name: "orphans", Unsafe: true, Statements: []string{
 		`PRAGMA foreign_keys = OFF`,
 		`CREATE TABLE parent(id INTEGER PRIMARY KEY)`, `CREATE TABLE child(id INTEGER PRIMARY KEY, p REFERENCES parent(id))`,
 		`INSERT INTO child VALUES(1, 99), (2, NULL)`,
-	}}
+	}, Code: "orphans"}
 }
 
 func names() Trap {
