@@ -42,7 +42,7 @@ func ForD1(w io.Writer, r io.Reader) error {
 			section = src.section
 			fmt.Fprintf(out, "%s%s\n", marker(section.Kind), escape(nil, section.Name))
 		}
-		out.Write(s.SQL)
+		_, _ = out.Write(s.SQL)
 		if err := out.WriteByte('\n'); err != nil { // a bufio.Writer keeps its first error
 			return fmt.Errorf("dump: write: %w", err)
 		}

@@ -212,7 +212,7 @@ func (r *Reader) next() (Statement, error) {
 
 // framing steps from place to place.
 func (r *Reader) framing(sql []byte) (bool, error) {
-	want := ""
+	var want string
 	switch r.at {
 	case atForeignKeysOff:
 		want = foreignKeysOff

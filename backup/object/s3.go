@@ -96,7 +96,10 @@ func newS3(aw aws.Config, name, forPeople, endpoint string, cfg Config) Bucket {
 		// R2 does not know the checksums that the SDK adds by default.
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
-		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts = 4; r.MaxBackoff = 5 * time.Second })
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts, r.MaxBackoff = 4, 5*time.Second
+			r.Retryables = append(r.Retryables, retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}}})
+		})
 		if endpoint != "" {
 			o.BaseEndpoint, o.UsePathStyle = aws.String(endpoint), true
 		}
