@@ -69,7 +69,7 @@ type Origin string
 // The origins.
 const (
 	SelfConsistent Origin = "self-consistent, origin unknown" // only its own hashes
-	FromManifest   Origin = "as its manifest says"
+	FromManifest   Origin = "the copy that its manifest describes"
 )
 
 // Copy proves the copy that a manifest describes.

@@ -287,16 +287,41 @@ func (a *app) firstBackup(ctx context.Context, in *installation, r *jobs.Runner)
 		if res.Status != backup.ResultSuccess {
 			continue
 		}
-		c, err := in.store.CopyByKey(ctx, res.Key)
+		c, err := proved(ctx, in.store, res.Key)
 		if err != nil {
 			return made, fmt.Errorf("find %s in the catalogue: %w", res.Key, err)
 		}
-		a.say("  %-48s %8s  %7s rows  sha256 %s", c.Key, humanize.Bytes(uint64(c.Size)), humanize.Comma(c.Rows), c.SHA256)
+		a.say("  %-48s %8s  %7s rows  %-7s  sha256 %s", c.Key, humanize.Bytes(uint64(c.Size)), humanize.Comma(c.Rows), c.Proof, c.SHA256)
 	}
 	if f.job.Status != backup.JobCompleted {
 		a.say("The job is %s: its page says why, and what to do.", f.job.Status)
 	}
 	return made, nil
+}
+
+// proofPatience is how long the demo's summary waits for a copy's proof.
+const proofPatience = 30 * time.Second
+
+// proved gives the copy at a key, once it is proven or found bad; a proof that
+// takes long is not waited for.
+func proved(ctx context.Context, s *store.Store, key string) (backup.Copy, error) {
+	late := time.NewTimer(proofPatience)
+	defer late.Stop()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		c, err := s.CopyByKey(ctx, key)
+		if err != nil || c.Proof != backup.ProofPending {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return c, ctx.Err()
+		case <-late.C:
+			return c, nil
+		case <-tick.C:
+		}
+	}
 }
 
 func (a *app) demoSummary(in *installation, p *process, s demoSecrets) {
