@@ -202,7 +202,7 @@ func (p *plan) linkParts() {
 }
 
 // miss notes that a later table is referenced by these columns of it.
-func (part *part) miss(t *table, columns []string) {
+func (p *part) miss(t *table, columns []string) {
 	if len(columns) == 0 {
 		pk := slices.Clone(t.Columns)
 		slices.SortFunc(pk, func(a, b column) int { return a.PK - b.PK })
@@ -215,14 +215,14 @@ func (part *part) miss(t *table, columns []string) {
 	if len(columns) == 0 {
 		return // no key to reference: D1 takes no row of the child anyway
 	}
-	i := slices.IndexFunc(part.missing, func(m missing) bool { return m.name == t.Name })
+	i := slices.IndexFunc(p.missing, func(m missing) bool { return m.name == t.Name })
 	if i < 0 {
-		part.missing = append(part.missing, missing{name: t.Name})
-		i = len(part.missing) - 1
+		p.missing = append(p.missing, missing{name: t.Name})
+		i = len(p.missing) - 1
 	}
 	same := func(key []string) bool { return slices.Equal(key, columns) }
-	if !slices.ContainsFunc(part.missing[i].keys, same) {
-		part.missing[i].keys = append(part.missing[i].keys, columns)
+	if !slices.ContainsFunc(p.missing[i].keys, same) {
+		p.missing[i].keys = append(p.missing[i].keys, columns)
 	}
 }
 
@@ -241,11 +241,11 @@ func unique(sql string) bool {
 }
 
 // begin writes a table's definition and what its rows need.
-func (part *part) begin(w *dump.Writer) error {
-	if err := w.BeginTable(part.dump); err != nil {
+func (p *part) begin(w *dump.Writer) error {
+	if err := w.BeginTable(p.dump); err != nil {
 		return err
 	}
-	for _, m := range part.missing {
+	for _, m := range p.missing {
 		if err := w.Placeholder(m.name, m.keys...); err != nil {
 			return err
 		}
@@ -254,8 +254,8 @@ func (part *part) begin(w *dump.Writer) error {
 }
 
 // end writes what follows a table's rows.
-func (part *part) end(w *dump.Writer) error {
-	for _, sql := range part.indexes {
+func (p *part) end(w *dump.Writer) error {
+	for _, sql := range p.indexes {
 		if err := w.Index(sql); err != nil {
 			return err
 		}
