@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -64,9 +65,13 @@ func New(cfg Config) (*Client, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	if cfg.HTTPClient == nil {
-		cfg.HTTPClient = &http.Client{Transport: transport()}
+	own := http.Client{Transport: transport()}
+	if cfg.HTTPClient != nil {
+		own = *cfg.HTTPClient
 	}
+	// A redirect would send a write a second time, and somewhere else.
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	cfg.HTTPClient = &own
 	if cfg.Limiter == nil {
 		cfg.Limiter = NewLocalLimiter(DefaultRate, DefaultBurst)
 	}
@@ -121,12 +126,9 @@ func (c *Client) Retries() int64 { return c.retries.Load() }
 // maxErrorBody bounds what is read of an answer that is an error.
 const maxErrorBody = 64 << 10
 
-// send is the one place through which every request goes: it waits for a token
-// of the limiter, and turns an answer that is not 2xx into an *Error.
+// send is the one place through which every request goes: it turns an answer
+// that is not 2xx into an *Error.
 func (c *Client) send(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
-	if err := c.cfg.Limiter.Wait(req.Context()); err != nil {
-		return nil, err
-	}
 	c.requests.Add(1)
 	res, err := next(req)
 	if err != nil {
@@ -141,6 +143,7 @@ func (c *Client) send(req *http.Request, next option.MiddlewareNext) (*http.Resp
 	defer res.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
 	e := errorOf(res.StatusCode, body)
+	_ = c.washed(e)
 	e.RetryAfter = retryAfter(res.Header.Get("Retry-After"), c.cfg.Clock())
 	if e.RetryAfter > 0 && (e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable) {
 		if err := c.cfg.Limiter.Pause(req.Context(), e.RetryAfter); err != nil {
@@ -159,13 +162,26 @@ func hideURL(err error) string {
 	return err.Error()
 }
 
+// washed takes the token out of what a server said.
+func (c *Client) washed(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		e.Message = strings.ReplaceAll(e.Message, c.cfg.Token, "[token]")
+	}
+	return err
+}
+
+// maxRetryAfter bounds what one header can hold everyone back: Cloudflare's own
+// rate limit lasts 5 minutes.
+const maxRetryAfter = 10 * time.Minute
+
 // retryAfter reads the header as seconds or as a date (RFC 9110, 10.2.3).
 func retryAfter(h string, now time.Time) time.Duration {
 	if n, err := strconv.Atoi(h); err == nil {
-		return time.Duration(max(0, n)) * time.Second
+		return time.Duration(min(max(0, n), int(maxRetryAfter/time.Second))) * time.Second
 	}
 	if t, err := http.ParseTime(h); err == nil {
-		return max(0, t.Sub(now))
+		return min(max(0, t.Sub(now)), maxRetryAfter)
 	}
 	return 0
 }
@@ -173,15 +189,20 @@ func retryAfter(h string, now time.Time) time.Duration {
 // call is a request of the service, told to hand its response to us unread.
 type call func(ctx context.Context, opts ...option.RequestOption) error
 
-// do sends once and gives the body, which ends by itself when no byte arrives
-// for the idle time. Closing it ends the request.
+// do waits for a token of the limiter, sends once and gives the body, which ends
+// by itself when no byte arrives for the idle time; neither the wait for the
+// token nor a slow reader of the body counts as silence. Closing it ends the
+// request.
 func (c *Client) do(ctx context.Context, what call) (io.ReadCloser, error) {
+	if err := c.cfg.Limiter.Wait(ctx); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var res *http.Response
 	idle := time.AfterFunc(c.cfg.Idle, func() { cancel(errIdle) })
 	err := what(ctx, option.WithResponseBodyInto(&res))
+	idle.Stop()
 	if err != nil || res == nil {
-		idle.Stop()
 		cause := context.Cause(ctx)
 		cancel(nil)
 		if errors.Is(cause, errIdle) {
@@ -206,12 +227,11 @@ type watched struct {
 }
 
 func (w *watched) Read(b []byte) (int, error) {
-	n, err := w.body.Read(b)
 	w.idle.Reset(w.after)
+	n, err := w.body.Read(b)
+	w.idle.Stop()
 	if err != nil && !errors.Is(err, io.EOF) {
-		if cause := context.Cause(w.ctx); cause != nil && !errors.Is(cause, errIdle) {
-			err = cause
-		} else if cause != nil {
+		if cause := context.Cause(w.ctx); cause != nil {
 			err = cause
 		}
 	}
@@ -262,8 +282,8 @@ func small[T any](ctx context.Context, c *Client, op, id string, read bool, what
 		if err := json.Unmarshal(text, &e); err != nil {
 			return true, notJSON(text)
 		}
-		if !e.Success {
-			return true, failure(http.StatusOK, e.Errors)
+		if !e.Success || len(e.Errors) > 0 {
+			return true, c.washed(failure(http.StatusOK, e.Errors))
 		}
 		return true, nil
 	})

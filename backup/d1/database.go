@@ -3,6 +3,8 @@ package d1
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -46,8 +48,14 @@ func (c *Client) List(ctx context.Context) ([]Info, error) {
 		if err != nil {
 			return nil, err
 		}
+		if e.Result == nil {
+			return nil, lacks("the list", "list databases", "")
+		}
 		all = append(all, e.Result...)
 		if total := e.ResultInfo.TotalCount; len(e.Result) == 0 || total > 0 && len(all) >= total || total == 0 && len(e.Result) < perPage {
+			if len(all) < total { // a list that came short would look like databases that are gone
+				return nil, named(&Error{Status: http.StatusOK, Message: fmt.Sprintf("%d of %d databases were listed", len(all), total), garbled: true}, "list databases", "")
+			}
 			break
 		}
 	}
@@ -63,7 +71,15 @@ func (c *Client) Get(ctx context.Context, id string) (Info, error) {
 		_, err := c.service.Get(ctx, id, p, opts...)
 		return err
 	})
+	if err == nil && e.Result.ID == "" {
+		err = lacks("the database", "look up", id)
+	}
 	return e.Result, err
+}
+
+// lacks is an answer that says it succeeded and does not hold what was asked.
+func lacks(what, op, id string) error {
+	return named(&Error{Status: http.StatusOK, Message: "the answer succeeded and lacks " + what, garbled: true}, op, id)
 }
 
 // CreateOptions says where a new database lies; "" leaves it to Cloudflare.
@@ -88,6 +104,9 @@ func (c *Client) Create(ctx context.Context, name string, o CreateOptions) (Info
 		_, err := c.service.New(ctx, p, append(opts, body)...)
 		return err
 	})
+	if err == nil && e.Result.ID == "" {
+		err = lacks("the database", "create database", "")
+	}
 	return e.Result, err
 }
 
@@ -115,6 +134,9 @@ func (c *Client) Bookmark(ctx context.Context, id string, at time.Time) (string,
 		_, err := c.service.TimeTravel.GetBookmark(ctx, id, p, opts...)
 		return err
 	})
+	if err == nil && e.Result.Bookmark == "" {
+		err = lacks("the bookmark", "bookmark", id)
+	}
 	return e.Result.Bookmark, err
 }
 

@@ -27,6 +27,7 @@ type decoder struct {
 	stats      backup.ReadStats
 	changes    int64
 	written    int64
+	columns    int // of this statement; -1 while it is not known
 	success    bool
 	errors     []apiError
 	cells      []backup.Cell
@@ -34,11 +35,18 @@ type decoder struct {
 }
 
 type counter struct {
-	r io.Reader
-	n int64
+	r       io.Reader
+	n, mark int64
 }
 
+// maxValue bounds what is held of an answer at once: a row of D1 is at most
+// 2,000,000 bytes, which even as hexadecimal and escaped is far below.
+const maxValue = 64 << 20
+
 func (c *counter) Read(b []byte) (int, error) {
+	if c.n-c.mark > maxValue {
+		return 0, errShape("a value is longer than D1 can hold")
+	}
 	n, err := c.r.Read(b)
 	c.n += int64(n)
 	return n, err
@@ -232,7 +240,7 @@ func (d *decoder) apiError() error {
 func (d *decoder) statement() error {
 	n := d.statements
 	d.statements++
-	d.started = false
+	d.started, d.columns = false, -1
 	ok := true
 	err := d.object(func(key string) error {
 		switch key {
@@ -258,6 +266,16 @@ func (d *decoder) statement() error {
 		err = d.start(n, nil)
 	}
 	return err
+}
+
+// width holds every row, and the columns' names wherever they come, to one
+// number: a row that does not fit would be copied as another row.
+func (d *decoder) width(n int) error {
+	if d.columns >= 0 && d.columns != n {
+		return errShape("%d values or columns came where there were %d", n, d.columns)
+	}
+	d.columns = n
+	return nil
 }
 
 func (d *decoder) start(n int, names []string) error {
@@ -287,6 +305,9 @@ func (d *decoder) results(n int) error {
 			if err != nil {
 				return err
 			}
+			if err := d.width(len(names)); err != nil {
+				return err
+			}
 			return d.start(n, names)
 		case "rows":
 			return d.array(func() error { return d.row(n) })
@@ -308,7 +329,11 @@ func (d *decoder) row(n int) error {
 	if err := d.start(n, nil); err != nil {
 		return err
 	}
+	d.in.mark = d.in.n
 	if err := d.cut(text[1 : len(text)-1]); err != nil {
+		return err
+	}
+	if err := d.width(len(d.cells)); err != nil {
 		return err
 	}
 	if err := d.h.Row(n, d.cells); err != nil {

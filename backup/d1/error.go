@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/AutumnsGrove/Patina/backup"
 )
@@ -59,9 +61,17 @@ func (e *Error) Error() string {
 // whatever their status.
 var busyWords = []string{"overloaded", "timed out", "timeout", "time out", "reset", "internal error", "network connection lost", "try again", "long-running"}
 
+// sqlWords are in messages about a statement. They name what it names, which may
+// look like busyWords: "no such table: password_reset: SQLITE_ERROR".
+var sqlWords = []string{"no such table", "no such column", "sqlite_error", "sqlite_constraint", "sqlite_auth", "sqlite_toobig", "sqlite_mismatch"}
+
+func has(message string, words []string) bool {
+	m := strings.ToLower(message)
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(m, w) })
+}
+
 // kind maps the error to one of backup's.
 func (e *Error) kind() error {
-	m := strings.ToLower(e.Message)
 	switch {
 	case e.interrupted || e.garbled || e.Status == http.StatusTooManyRequests || e.Status >= 500 || e.Status == http.StatusRequestTimeout:
 		return backup.ErrUnavailable
@@ -69,11 +79,8 @@ func (e *Error) kind() error {
 		return backup.ErrDenied
 	case e.Status == http.StatusNotFound || e.Code == 7404:
 		return backup.ErrNotFound
-	}
-	for _, w := range busyWords {
-		if strings.Contains(m, w) {
-			return backup.ErrUnavailable
-		}
+	case has(e.Message, busyWords) && !has(e.Message, sqlWords):
+		return backup.ErrUnavailable
 	}
 	return backup.ErrInvalid
 }
@@ -121,7 +128,7 @@ func named(err error, op, id string) error {
 func errorOf(status int, body []byte) *Error {
 	var e envelope[json.RawMessage]
 	if err := json.Unmarshal(body, &e); err != nil || len(e.Errors) == 0 {
-		return &Error{Status: status, Message: "answered " + http.StatusText(status)}
+		return &Error{Status: status, Message: "answered " + http.StatusText(status), garbled: status < 400}
 	}
 	return failure(status, e.Errors)
 }
@@ -141,7 +148,14 @@ func failure(status int, errs []apiError) *Error {
 // maxMessage bounds what is kept of a message, in bytes.
 const maxMessage = 2000
 
+// clean makes Cloudflare's words fit for one line of a log or a page.
 func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 	if len(s) > maxMessage {
 		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
 	}

@@ -3,6 +3,7 @@ package d1
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,12 +33,13 @@ type ImportStats struct {
 
 // importAnswer is the answer to each step of an import.
 type importAnswer struct {
-	AtBookmark string `json:"at_bookmark"`
-	Filename   string `json:"filename"`
-	UploadURL  string `json:"upload_url"`
-	Status     string `json:"status"`
-	Error      string `json:"error"`
-	Success    bool   `json:"success"`
+	AtBookmark string   `json:"at_bookmark"`
+	Filename   string   `json:"filename"`
+	UploadURL  string   `json:"upload_url"`
+	Status     string   `json:"status"`
+	Error      string   `json:"error"`
+	Errors     []string `json:"errors"`
+	Success    *bool    `json:"success"`
 	Result     struct {
 		FinalBookmark string `json:"final_bookmark"`
 		NumQueries    int    `json:"num_queries"`
@@ -46,6 +48,13 @@ type importAnswer struct {
 			SizeAfter   float64 `json:"size_after"`
 		} `json:"meta"`
 	} `json:"result"`
+}
+
+func (a *importAnswer) failure() error {
+	if said := strings.Trim(strings.Join(append(a.Errors, a.Error), "; "), "; "); said != "" {
+		return failure(http.StatusOK, []apiError{{Message: said}})
+	}
+	return failure(http.StatusOK, nil)
 }
 
 // maxPolls bounds the wait for an import; each poll answers within half a minute.
@@ -75,8 +84,8 @@ func (c *Client) Import(ctx context.Context, id string, up Upload, told func(ste
 	}
 	for range maxPolls {
 		switch {
-		case a.Error != "" && a.Status == "error":
-			return ImportStats{}, named(&Error{Status: http.StatusOK, Message: clean(a.Error)}, "import into", id)
+		case a.Status == "error" || a.Success != nil && !*a.Success:
+			return ImportStats{}, named(c.washed(a.failure()), "import into", id)
 		case a.Status == "complete":
 			return ImportStats{Statements: a.Result.NumQueries, FinalBookmark: a.Result.FinalBookmark,
 				RowsWritten: int64(a.Result.Meta.RowsWritten), SizeAfter: int64(a.Result.Meta.SizeAfter)}, nil
@@ -113,12 +122,19 @@ func (c *Client) put(ctx context.Context, to string, up Upload) error {
 		return fmt.Errorf("open what is to be imported: %w", err)
 	}
 	defer body.Close()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, to, body)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(c.cfg.Idle, func() { cancel(errIdle) })
+	defer idle.Stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, to, &taken{body, idle, c.cfg.Idle})
 	if err != nil {
 		return &Error{Message: "the upload URL cannot be used", garbled: true}
 	}
 	req.ContentLength = up.Size
 	res, err := c.cfg.HTTPClient.Do(req)
+	if errors.Is(context.Cause(ctx), errIdle) {
+		return &Error{Message: "the upload stood still", interrupted: true}
+	}
 	if err != nil {
 		return &Error{Message: "the upload did not come through: " + hideURL(err), interrupted: true}
 	}
@@ -134,4 +150,16 @@ func (c *Client) put(ctx context.Context, to string, up Upload) error {
 		return &Error{Status: res.StatusCode, Message: "what arrived has another hash than what was sent", garbled: true}
 	}
 	return nil
+}
+
+// taken is an upload's body: each time more of it is taken is a sign of life.
+type taken struct {
+	io.Reader
+	idle  *time.Timer
+	after time.Duration
+}
+
+func (t *taken) Read(b []byte) (int, error) {
+	t.idle.Reset(t.after)
+	return t.Reader.Read(b)
 }

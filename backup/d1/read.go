@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"unicode/utf8"
 
 	api "github.com/cloudflare/cloudflare-go/v7/d1"
 	"github.com/cloudflare/cloudflare-go/v7/option"
@@ -31,7 +33,23 @@ func rawBody(statements []string) any {
 	}{batch}
 }
 
+// checkStatements refuses what JSON or SQLite would change in silence.
+func checkStatements(statements []string) error {
+	for i, s := range statements {
+		switch {
+		case !utf8.ValidString(s):
+			return backup.Errorf(backup.ErrInvalid, "statement %d is not UTF-8, and JSON cannot carry it", i+1)
+		case strings.IndexByte(s, 0) >= 0:
+			return backup.Errorf(backup.ErrInvalid, "statement %d holds a NUL, behind which SQLite reads nothing", i+1)
+		}
+	}
+	return nil
+}
+
 func (c *Client) raw(id string, statements []string) (call, error) {
+	if err := checkStatements(statements); err != nil {
+		return nil, err
+	}
 	body, err := c.body(rawBody(statements))
 	if err != nil {
 		return nil, err
@@ -67,7 +85,7 @@ func (c *Client) Read(ctx context.Context, id string, statements []string, h bac
 			err = &Error{Status: http.StatusOK, Message: fmt.Sprintf("%d statements were answered of %d", d.statements, len(statements)), garbled: true}
 		}
 		stats = d.stats
-		return !d.begun, err
+		return !d.begun, c.washed(err)
 	})
 	var handler *handlerError
 	if errors.As(err, &handler) {
@@ -95,7 +113,7 @@ func (c *Client) Exec(ctx context.Context, id string, statements []string) (Exec
 	defer body.Close()
 	d := newDecoder(body, ignore{})
 	if err := d.envelope(); err != nil {
-		return ExecStats{}, named(err, "write", id)
+		return ExecStats{}, named(c.washed(err), "write", id)
 	}
 	return ExecStats{Changes: d.changes, RowsRead: d.stats.RowsRead, RowsWritten: d.written, SizeAfter: d.stats.SizeAfter}, nil
 }

@@ -185,6 +185,9 @@ func (p *plan) linkParts() {
 	for i, part := range p.parts {
 		for _, r := range part.table.References {
 			at, ok := place[r.Table]
+			if !ok {
+				p.find("parent-missing", part.table.Name, false, "a foreign key names the table %q, which does not exist: D1's importer refuses every row of this table until it does", r.Table)
+			}
 			if !ok || at == i {
 				continue
 			}

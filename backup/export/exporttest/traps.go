@@ -245,7 +245,7 @@ func parents() Trap {
 		`CREATE TABLE a_child(m REFERENCES m_middle(id) ON DELETE CASCADE, p REFERENCES zz_parent)`,
 		`INSERT INTO zz_parent VALUES('p')`, `INSERT INTO m_middle VALUES(1, 'p')`, `INSERT INTO a_child VALUES(1, 'p'), (NULL, NULL)`,
 		`CREATE TABLE dangling(x REFERENCES nowhere(id))`,
-	}}
+	}, Code: "parent-missing"}
 }
 
 // uniqueParent has a parent key that is an index of its own, which must be there
