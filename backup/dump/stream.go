@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -25,8 +26,8 @@ type stream struct {
 	buf     []byte // being made
 	spare   []byte // being hashed
 	started bool   // the header is written
-	held    []byte // body before that
-	cuts    []int  // offsets within held
+	held    []held // body before that
+	holding int64  // bytes of it
 	offset  int64  // bytes of the body before buf
 	base    int64  // bytes of the header
 	size    int64  // bytes written to out
@@ -40,6 +41,12 @@ type stream struct {
 	tableName   atomic.Pointer[string]
 	count       int64        // rows
 	rows, bytes atomic.Int64 // as last published
+}
+
+// held is a block of the body that waits for the header.
+type held struct {
+	block []byte
+	cut   bool // a section ends behind it
 }
 
 func (s *stream) start(out io.Writer, h Header) {
@@ -85,7 +92,7 @@ func (s *stream) flush() error {
 	}
 	s.publish()
 	s.offset += int64(len(block))
-	if !s.started && len(s.held)+len(block) > holdBytes {
+	if !s.started && s.holding+int64(len(block)) > holdBytes {
 		if err := s.begin(appendHeader(nil, s.header, "")); err != nil {
 			return err
 		}
@@ -107,12 +114,25 @@ func (s *stream) flush() error {
 		s.hashing = done
 		go func() { digest(); close(done) }()
 	}
-	s.buf, s.spare = s.spare[:0], block
 	if !started {
-		s.held = append(s.held, block...)
+		s.hold(block)
 		return nil
 	}
+	s.buf, s.spare = s.spare[:0], block
 	return s.write(block)
+}
+
+// hold keeps a block until the header is written: a full one as it is, and of
+// one that ends with its section a copy.
+func (s *stream) hold(block []byte) {
+	s.holding += int64(len(block))
+	if len(block) < cap(block)/2 {
+		s.held = append(s.held, held{block: bytes.Clone(block)})
+		s.buf, s.spare = s.spare[:0], block
+		return
+	}
+	s.held = append(s.held, held{block: block})
+	s.buf = make([]byte, 0, cap(block))
 }
 
 // wait ends when the spare buffer is hashed.
@@ -137,23 +157,23 @@ func (s *stream) begin(header []byte) error {
 	s.wait()
 	s.started, s.base = true, int64(len(header))
 	s.fileHash.Write(header)
-	s.fileHash.Write(s.held)
 	if err := s.write(header); err != nil {
 		return err
 	}
-	from := 0
-	for _, at := range s.cuts {
-		if err := s.write(s.held[from:at]); err != nil {
+	for i, h := range s.held {
+		s.held[i].block = nil
+		s.fileHash.Write(h.block)
+		if err := s.write(h.block); err != nil {
 			return err
 		}
-		if err := s.cut(); err != nil {
-			return err
+		if h.cut {
+			if err := s.cut(); err != nil {
+				return err
+			}
 		}
-		from = at
 	}
-	err := s.write(s.held[from:])
-	s.held, s.cuts = nil, nil
-	return err
+	s.held = nil
+	return nil
 }
 
 // section ends the last section, where there is one, and begins another with
@@ -195,7 +215,7 @@ func (s *stream) endSection() error {
 	if s.started {
 		return s.cut()
 	}
-	s.cuts = append(s.cuts, len(s.held))
+	s.held[len(s.held)-1].cut = true // never the first: the body begins with its frame
 	return nil
 }
 
