@@ -216,7 +216,7 @@ func (r *run) manifest(out *outcome) *backup.Manifest {
 		CopyID: r.req.CopyID, JobID: r.req.JobID, ResultID: r.req.ResultID, Trigger: r.req.Trigger, Date: r.req.Date,
 		StartedAt: r.started.UTC(), CompletedAt: r.req.Clock().UTC(), Consistency: out.consistency,
 		BookmarkBefore: out.before, BookmarkAfter: out.after,
-		Key: r.req.Key.String(), Size: out.sink.size, SHA256: out.sink.sum(),
+		Key: r.req.Key.String(), Size: out.sink.size, SHA256: out.sink.sum(c.SHA256),
 		SQLSize: c.Size, SQLSHA256: c.SHA256, BodySize: c.BodySize, BodySHA256: c.BodySHA256,
 		Compression: r.req.Compress, TableCount: c.Tables, Rows: c.Rows, Sections: sections(c),
 		ForeignKeys: out.foreignKeys, Findings: out.findings, Cost: r.cost, Version: r.req.Version,

@@ -17,8 +17,9 @@ import (
 // A sink carries at most chunkCount chunks that are read but not yet stored:
 // the next page is fetched while the last ones are compressed and sent.
 const (
+	zipBlock   = 128 << 10 // what one goroutine compresses; twice as much saves 0.1% of the size
 	chunkBytes = 256 << 10
-	chunkCount = 16
+	chunkCount = 8
 )
 
 // sink is where a dump goes: chunks on a channel to one goroutine, which
@@ -34,7 +35,7 @@ type sink struct {
 	mu  sync.Mutex
 	err error
 
-	hash    hash.Hash // of what is stored
+	hash    hash.Hash // with gzip: of what is stored
 	size    int64
 	members []member // with gzip: one for each section
 }
@@ -117,7 +118,9 @@ func (s *sink) store(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := s.upload.Write(b)
-	s.hash.Write(b[:n])
+	if s.zip {
+		s.hash.Write(b[:n])
+	}
 	s.size += int64(n)
 	if err != nil {
 		s.fail(err)
@@ -150,27 +153,28 @@ func (s *sink) plain() {
 // low; level 5 is as small as -6 of gzip within 5%.
 func (s *sink) compress() {
 	defer close(s.done)
-	var gz *pgzip.Writer
+	gz, _ := pgzip.NewWriterLevel(storeWriter{s}, 5)
+	open := false // a member
 	var start int64
 	end := func() {
-		if gz == nil {
+		if !open {
 			return
 		}
 		if err := gz.Close(); err != nil {
 			s.fail(err)
 		}
 		s.members = append(s.members, member{start, s.size - start})
-		gz = nil
+		gz.Reset(storeWriter{s}) // keeps its buffers, where a new writer would make its own
+		open = false
 	}
 	for c := range s.chunks {
 		if len(c.b) == 0 {
 			end()
 			continue
 		}
-		if gz == nil {
-			start = s.size
-			gz, _ = pgzip.NewWriterLevel(storeWriter{s}, 5)
-			_ = gz.SetConcurrency(chunkBytes, 4)
+		if !open {
+			open, start = true, s.size
+			_ = gz.SetConcurrency(zipBlock, 4)
 		}
 		if _, err := gz.Write(c.b); err != nil {
 			s.fail(err)
@@ -196,6 +200,13 @@ func (s *sink) discard(ctx context.Context) {
 	_ = s.upload.Abort(ctx)
 }
 
-func (s *sink) sum() string { return hex.EncodeToString(s.hash.Sum(nil)) }
+// sum is the hash of what is stored: without gzip that is the dump, whose hash
+// is given.
+func (s *sink) sum(dump string) string {
+	if !s.zip {
+		return dump
+	}
+	return hex.EncodeToString(s.hash.Sum(nil))
+}
 
 var _ dump.Cutter = (*sink)(nil)
