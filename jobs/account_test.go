@@ -58,8 +58,10 @@ func newAccount(t *testing.T) *account {
 	if a.bucket, err = object.Open(t.Context(), "file://"+t.TempDir(), object.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	client, err := d1.New(d1.Config{AccountID: "acc", Token: "tok", BaseURL: srv.URL, Limiter: d1.NewLocalLimiter(1e6, 1e6),
-		Idle: 500 * time.Millisecond, Pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }})
+	client, err := d1.New(d1.Config{
+		AccountID: "acc", Token: "tok", BaseURL: srv.URL, Limiter: d1.NewLocalLimiter(1e6, 1e6),
+		Idle: 500 * time.Millisecond, Pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,10 @@ func testClient(t testing.TB, h http.HandlerFunc) *Client {
 		srv.CloseClientConnections()
 		srv.Close()
 	})
-	c, err := New(Config{AccountID: "acc", Token: "secret-token", BaseURL: srv.URL, Limiter: NewLocalLimiter(1e6, 1e6),
-		Idle: 300 * time.Millisecond, Pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }})
+	c, err := New(Config{
+		AccountID: "acc", Token: "secret-token", BaseURL: srv.URL, Limiter: NewLocalLimiter(1e6, 1e6),
+		Idle: 300 * time.Millisecond, Pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

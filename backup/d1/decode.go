@@ -54,8 +54,10 @@ func (c *counter) Read(b []byte) (int, error) {
 
 func newDecoder(r io.Reader, h backup.RowHandler) *decoder {
 	in := &counter{r: r}
-	return &decoder{in: in, h: h, stats: backup.ReadStats{Primary: true},
-		dec: jsontext.NewDecoder(in, jsontext.AllowInvalidUTF8(true))}
+	return &decoder{
+		in: in, h: h, stats: backup.ReadStats{Primary: true},
+		dec: jsontext.NewDecoder(in, jsontext.AllowInvalidUTF8(true)),
+	}
 }
 
 // envelope reads the whole answer, and nothing may follow it.

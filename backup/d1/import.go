@@ -87,8 +87,10 @@ func (c *Client) Import(ctx context.Context, id string, up Upload, told func(ste
 		case a.Status == "error" || a.Success != nil && !*a.Success:
 			return ImportStats{}, named(c.washed(a.failure()), "import into", id)
 		case a.Status == "complete":
-			return ImportStats{Statements: a.Result.NumQueries, FinalBookmark: a.Result.FinalBookmark,
-				RowsWritten: int64(a.Result.Meta.RowsWritten), SizeAfter: int64(a.Result.Meta.SizeAfter)}, nil
+			return ImportStats{
+				Statements: a.Result.NumQueries, FinalBookmark: a.Result.FinalBookmark,
+				RowsWritten: int64(a.Result.Meta.RowsWritten), SizeAfter: int64(a.Result.Meta.SizeAfter),
+			}, nil
 		}
 		told("poll")
 		if err := c.cfg.Pause(ctx, time.Second/4); err != nil {

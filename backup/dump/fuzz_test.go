@@ -98,8 +98,13 @@ func FuzzRoundTrip(f *testing.F) {
 			long = long[:400_000]
 		}
 		kinds := []dump.Value{
-			{Kind: dump.Text, Bytes: value}, {Kind: dump.Text, Bytes: long}, integer(strconv.FormatInt(n, 10)),
-			{Kind: dump.Real, Bytes: realLiteral(x)}, {Kind: dump.Blob, Bytes: upperHex(long)}, {Kind: dump.Blob, Bytes: upperHex(value)}, null,
+			{Kind: dump.Text, Bytes: value},
+			{Kind: dump.Text, Bytes: long},
+			integer(strconv.FormatInt(n, 10)),
+			{Kind: dump.Real, Bytes: realLiteral(x)},
+			{Kind: dump.Blob, Bytes: upperHex(long)},
+			{Kind: dump.Blob, Bytes: upperHex(value)},
+			null,
 		}
 		var buf bytes.Buffer
 		w := dump.NewWriter(&buf, dump.Header{Database: name, DatabaseID: name, JobID: string(value), TakenAt: testHeader.TakenAt})

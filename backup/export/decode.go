@@ -41,9 +41,11 @@ type decoder struct {
 
 // newDecoder makes a decoder for the answers of part p.
 func newDecoder(p *part, counts []int, exact bool, row func([]dump.Value) error) *decoder {
-	return &decoder{modes: p.modes, counts: counts, exact: exact, row: row,
+	return &decoder{
+		modes: p.modes, counts: counts, exact: exact, row: row,
 		values: make([]dump.Value, 0, len(p.modes)), lossy: map[int]bool{},
-		heldAt: make([]int, len(counts))}
+		heldAt: make([]int, len(counts)),
+	}
 }
 
 // answer takes one row of the group-th answer.

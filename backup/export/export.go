@@ -138,8 +138,10 @@ func runInto(ctx context.Context, src source.Source, dst object.Bucket, req Requ
 }
 
 func foreign(k object.Key, err error) backup.Finding {
-	return backup.Finding{Code: "key-taken", Object: k.String(), Serious: true,
-		Message: "an object that is not a whole dump of this database lies at its key and was left there: " + err.Error()}
+	return backup.Finding{
+		Code: "key-taken", Object: k.String(), Serious: true,
+		Message: "an object that is not a whole dump of this database lies at its key and was left there: " + err.Error(),
+	}
 }
 
 // store makes a new object and its manifest.

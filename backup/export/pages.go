@@ -287,8 +287,10 @@ func (a *attempt) schemaMoved(err error) error {
 	if !a.last {
 		return errTorn
 	}
-	return &backup.Error{Kind: backup.ErrUnavailable, Message: "the schema changed while the tables were read, in every attempt; earlier copies are untouched",
-		Next: "back it up again when no migration runs", Err: err}
+	return &backup.Error{
+		Kind: backup.ErrUnavailable, Message: "the schema changed while the tables were read, in every attempt; earlier copies are untouched",
+		Next: "back it up again when no migration runs", Err: err,
+	}
 }
 
 type restHandler struct {

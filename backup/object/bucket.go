@@ -124,8 +124,10 @@ func Open(ctx context.Context, at string, cfg Config) (Bucket, error) {
 }
 
 func bad(format string, args ...any) error {
-	return &backup.Error{Kind: backup.ErrInvalid, Message: "PATINA_BUCKET: " + fmt.Sprintf(format, args...),
-		Next: "write r2://bucket, s3://bucket?endpoint=https://…&region=… or file:///folder"}
+	return &backup.Error{
+		Kind: backup.ErrInvalid, Message: "PATINA_BUCKET: " + fmt.Sprintf(format, args...),
+		Next: "write r2://bucket, s3://bucket?endpoint=https://…&region=… or file:///folder",
+	}
 }
 
 // checkKey refuses what no store should be asked for: it is not the grammar of

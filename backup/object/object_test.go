@@ -287,9 +287,11 @@ func TestKeys(t *testing.T) {
 	if k.String() != "manual/2026-11-23/142233Z-deadbeef/a.sql" {
 		t.Error(k.String())
 	}
-	for _, s := range []string{"", "daily", "daily/2026-11-23/", "daily/2026-02-30/a.sql", "daily/2026-11-23/A.sql", "daily/2026-11-23/../a.sql", "daily/2026-11-23/a/b.sql",
+	for _, s := range []string{
+		"", "daily", "daily/2026-11-23/", "daily/2026-02-30/a.sql", "daily/2026-11-23/A.sql", "daily/2026-11-23/../a.sql", "daily/2026-11-23/a/b.sql",
 		"daily/2026-11-23/a.sql.gz.gz", "daily/2026-11-23/a%2fb.sql", "daily/0000-11-23/a.sql", "DAILY/2026-11-23/a.sql", "weekly/2026-W54.tar.gz", "weekly/2025-W53.tar.gz", "weekly/2026-W00.tar.gz",
-		"manual/2026-11-23/252233Z-018f3c2a/a.sql", "manual/2026-11-23/142233Z-018F3C2A/a.sql", "kept/2026-11-23/a~1.sql", "daily/2026-11-23/" + strings.Repeat("a", 65) + ".sql", "daily/2026-11-23/a.sql\n", "meta/2026-11-23.json"} {
+		"manual/2026-11-23/252233Z-018f3c2a/a.sql", "manual/2026-11-23/142233Z-018F3C2A/a.sql", "kept/2026-11-23/a~1.sql", "daily/2026-11-23/" + strings.Repeat("a", 65) + ".sql", "daily/2026-11-23/a.sql\n", "meta/2026-11-23.json",
+	} {
 		if k, err := object.ParseKey(s); !errors.Is(err, backup.ErrInvalid) {
 			t.Errorf("%q was read as %+v, %v", s, k, err)
 		}

@@ -78,8 +78,10 @@ func (u *s3Upload) flush(ctx context.Context) error {
 		return backup.Errorf(backup.ErrInvalid, "%s is too large for %d parts of %d bytes", u.key, maxParts, u.opt.PartSize)
 	}
 	u.opt.Hook("before:upload.part")
-	out, err := u.b.client.UploadPart(ctx, &s3.UploadPartInput{Bucket: &u.b.name, Key: &u.key, UploadId: &u.id,
-		PartNumber: aws.Int32(int32(len(u.etags) + 1)), Body: newBody(u.part), ContentLength: aws.Int64(int64(len(u.part)))})
+	out, err := u.b.client.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &u.b.name, Key: &u.key, UploadId: &u.id,
+		PartNumber: aws.Int32(int32(len(u.etags) + 1)), Body: newBody(u.part), ContentLength: aws.Int64(int64(len(u.part))),
+	})
 	if err != nil {
 		return u.b.fault("upload a part of "+u.key, err)
 	}
@@ -123,16 +125,20 @@ func (u *s3Upload) Commit(ctx context.Context) (Info, error) {
 
 func (u *s3Upload) putWhole(ctx context.Context) error {
 	u.opt.Hook("before:upload.complete")
-	_, err := u.b.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &u.b.name, Key: &u.key, Body: newBody(u.part),
-		ContentLength: aws.Int64(int64(len(u.part))), ContentType: &u.opt.ContentType, IfNoneMatch: aws.String("*")})
+	_, err := u.b.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &u.b.name, Key: &u.key, Body: newBody(u.part),
+		ContentLength: aws.Int64(int64(len(u.part))), ContentType: &u.opt.ContentType, IfNoneMatch: aws.String("*"),
+	})
 	u.opt.Hook("after:upload.complete")
 	return u.b.fault("store "+u.key, err)
 }
 
 func (u *s3Upload) complete(ctx context.Context) error {
 	u.opt.Hook("before:upload.complete")
-	_, err := u.b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: &u.b.name, Key: &u.key, UploadId: &u.id,
-		MultipartUpload: completed(u.etags), IfNoneMatch: aws.String("*")})
+	_, err := u.b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: &u.b.name, Key: &u.key, UploadId: &u.id,
+		MultipartUpload: completed(u.etags), IfNoneMatch: aws.String("*"),
+	})
 	u.opt.Hook("after:upload.complete")
 	return u.b.fault("store "+u.key, err)
 }

@@ -67,7 +67,7 @@ func runOther(file, out, dump, bucketURL string, n int, size int64) error {
 		if err != nil {
 			return err
 		}
-		defer src.Close()
+		defer func() { _ = src.Close() }()
 		f, err := os.Create(out)
 		if err != nil {
 			return err
@@ -140,7 +140,7 @@ func runChild(url, bucketURL string, compress backup.Compression, atOnce int, id
 	}
 	out.Seconds = time.Since(start).Seconds()
 	w := bufio.NewWriter(os.Stdout)
-	defer w.Flush()
+	defer func() { _ = w.Flush() }()
 	return json.NewEncoder(w).Encode(out)
 }
 
@@ -160,9 +160,11 @@ func (discard) Create(context.Context, string, object.CreateOptions) (object.Upl
 func (discard) Open(context.Context, string, int64, int64) (io.ReadCloser, error) {
 	return nil, backup.ErrNotFound
 }
+
 func (discard) Stat(context.Context, string) (object.Info, error) {
 	return object.Info{}, backup.ErrNotFound
 }
+
 func (discard) List(context.Context, string) iter.Seq2[object.Info, error] {
 	return func(func(object.Info, error) bool) {}
 }

@@ -158,8 +158,10 @@ func memoryFigure(ctx context.Context, b *bench) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []line{{fmt.Sprintf("memory, three exports at once, %.1f GB of SQL", float64(out.SQLBytes)/1e9), "", mib(m.peak), "≤ 64 MiB", m.peak <= 64<<20,
-		fmt.Sprintf("%s; %d rows, %d requests", rate(out.SQLBytes, m), out.Rows, out.Requests)}}, nil
+	return []line{{
+		fmt.Sprintf("memory, three exports at once, %.1f GB of SQL", float64(out.SQLBytes)/1e9), "", mib(m.peak), "≤ 64 MiB", m.peak <= 64<<20,
+		fmt.Sprintf("%s; %d rows, %d requests", rate(out.SQLBytes, m), out.Rows, out.Requests),
+	}}, nil
 }
 
 // sixFigure: the six Grove databases with 75 ms a request, against an exporter
@@ -174,7 +176,7 @@ func sixFigure(ctx context.Context, b *bench) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer a.Close()
+	defer func() { _ = a.Close() }()
 	if err := d1sim.Grove(ctx, a); err != nil {
 		return nil, err
 	}

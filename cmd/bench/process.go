@@ -83,7 +83,10 @@ func startDemo(ctx context.Context, bin, data string) (time.Duration, error) {
 	}
 	err = answers(ctx, "http://"+addr+"/healthz")
 	took := time.Since(began)
-	time.Sleep(2 * time.Second) // let the first backup end
+	select { // let the first backup end
+	case <-ctx.Done():
+	case <-time.After(2 * time.Second):
+	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	_ = cmd.Wait()
 	return took, err

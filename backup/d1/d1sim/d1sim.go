@@ -165,8 +165,10 @@ const (
 
 // open opens or makes a database's file. The account is locked, or new.
 func (a *Account) open(id, name string, created time.Time, version int64) error {
-	d := &database{Database: Database{id, name}, Created: created, version: version, uploads: map[string]string{},
-		path: filepath.Join(a.cfg.Dir, id+".sqlite")}
+	d := &database{
+		Database: Database{id, name}, Created: created, version: version, uploads: map[string]string{},
+		path: filepath.Join(a.cfg.Dir, id+".sqlite"),
+	}
 	ctx := context.Background()
 	dsn := "file:" + d.path + "?_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=foreign_keys(1)&_pragma=busy_timeout(10000)"
 	var err error

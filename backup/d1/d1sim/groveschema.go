@@ -7,8 +7,10 @@ import (
 )
 
 func describe(id, name, binding, description string, p backup.Priority, kb int64) backup.Database {
-	return backup.Database{ID: id, Name: name, Binding: binding, Description: description, Priority: p, EstimatedSize: kb << 10,
-		Origin: backup.FromConfig, Objective: backup.DefaultObjective, FirstSeenAt: groveCreated, LastSeenAt: groveCreated}
+	return backup.Database{
+		ID: id, Name: name, Binding: binding, Description: description, Priority: p, EstimatedSize: kb << 10,
+		Origin: backup.FromConfig, Objective: backup.DefaultObjective, FirstSeenAt: groveCreated, LastSeenAt: groveCreated,
+	}
 }
 
 // grove holds the demo's six databases, with the names, priorities and sizes of

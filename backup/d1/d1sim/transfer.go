@@ -55,8 +55,10 @@ func (a *Account) importCall(r *request) (any, any, error) {
 func complete(bookmark, queries string) map[string]any {
 	n := 0
 	_, _ = fmt.Sscan(queries, &n)
-	return map[string]any{"success": true, "type": "import", "status": "complete", "at_bookmark": bookmark,
-		"result": map[string]any{"num_queries": n, "final_bookmark": bookmark, "meta": map[string]any{}}}
+	return map[string]any{
+		"success": true, "type": "import", "status": "complete", "at_bookmark": bookmark,
+		"result": map[string]any{"num_queries": n, "final_bookmark": bookmark, "meta": map[string]any{}},
+	}
 }
 
 // ingest runs the statements of an upload: in one transaction, or each by
@@ -162,8 +164,10 @@ func (a *Account) exportCall(r *request) (any, any, error) {
 	if body.Bookmark == "" {
 		return map[string]any{"success": true, "type": "export", "status": "active", "at_bookmark": b}, nil, nil
 	}
-	return map[string]any{"success": true, "type": "export", "status": "complete", "at_bookmark": b,
-		"result": map[string]any{"filename": d.Name + ".sql", "signed_url": "http://" + r.Host + "/signed/" + d.ID + "/export.sql"}}, nil, nil
+	return map[string]any{
+		"success": true, "type": "export", "status": "complete", "at_bookmark": b,
+		"result": map[string]any{"filename": d.Name + ".sql", "signed_url": "http://" + r.Host + "/signed/" + d.ID + "/export.sql"},
+	}, nil, nil
 }
 
 func (a *Account) download(w http.ResponseWriter, r *http.Request) {

@@ -95,9 +95,16 @@ func contract(t *testing.T, a, pieces account) {
 		name  string
 		check func(*testing.T, account)
 	}{
-		{"refusals", contractRefusals}, {"databases", contractDatabases}, {"raw", contractRaw}, {"shapes", contractShapes},
-		{"errors", contractErrors}, {"values", contractValues}, {"meta", contractMeta}, {"foreign keys", contractForeignKeys},
-		{"bookmarks", contractBookmarks}, {"import", contractImport},
+		{"refusals", contractRefusals},
+		{"databases", contractDatabases},
+		{"raw", contractRaw},
+		{"shapes", contractShapes},
+		{"errors", contractErrors},
+		{"values", contractValues},
+		{"meta", contractMeta},
+		{"foreign keys", contractForeignKeys},
+		{"bookmarks", contractBookmarks},
+		{"import", contractImport},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

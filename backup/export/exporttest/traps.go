@@ -37,8 +37,10 @@ func Traps() []Trap {
 
 func integers() Trap {
 	t := Trap{Name: "integers", Statements: []string{`CREATE TABLE i(typed INTEGER, untyped, big BIGINT, txt TEXT)`}}
-	for _, n := range []string{"0", "1", "-1", "9007199254740991", "9007199254740992", "9007199254740993", "-9007199254740993",
-		"9223372036854775807", "-9223372036854775808", "-9223372036854775807", "4611686018427387905"} {
+	for _, n := range []string{
+		"0", "1", "-1", "9007199254740991", "9007199254740992", "9007199254740993", "-9007199254740993",
+		"9223372036854775807", "-9223372036854775808", "-9223372036854775807", "4611686018427387905",
+	} {
 		if n == "-9223372036854775808" {
 			n = "(-9223372036854775807 - 1)"
 		}
@@ -50,8 +52,10 @@ func integers() Trap {
 func reals() Trap {
 	t := Trap{Name: "reals", Statements: []string{`CREATE TABLE r(typed REAL, untyped, num NUMERIC)`}}
 	list := []string{"1.0", "-0.0", "0.0", "9e999", "-9e999", "1e18", "1e19", "-1e17", "9007199254740993.0", "2.0e-5"}
-	for _, f := range []float64{0.1, 1.0 / 3, math.MaxFloat64, math.SmallestNonzeroFloat64, -math.MaxFloat64, 2.2250738585072014e-308,
-		2.225073858507201e-308, 5e-324, 1.7976931348623155e308, 123456789012345680, 1e23, 8.41e21, 9.5e-300, math.Pi, 4.35, 0.3} {
+	for _, f := range []float64{
+		0.1, 1.0 / 3, math.MaxFloat64, math.SmallestNonzeroFloat64, -math.MaxFloat64, 2.2250738585072014e-308,
+		2.225073858507201e-308, 5e-324, 1.7976931348623155e308, 123456789012345680, 1e23, 8.41e21, 9.5e-300, math.Pi, 4.35, 0.3,
+	} {
 		list = append(list, strconv.FormatFloat(f, 'e', -1, 64))
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -72,10 +76,12 @@ func hexText(s string) string { return fmt.Sprintf("CAST(X'%X' AS TEXT)", s) }
 
 func texts() Trap {
 	t := Trap{Name: "texts", Statements: []string{`CREATE TABLE s(a TEXT, b)`}}
-	for _, s := range []string{"", "a", "it's", `"`, "''", "\x00", "a\x00b", "\x00\x00", "a\rb", "a\r\nb", "a\nb", "a\n\\nb", `\n`, "\t",
+	for _, s := range []string{
+		"", "a", "it's", `"`, "''", "\x00", "a\x00b", "\x00\x00", "a\rb", "a\r\nb", "a\nb", "a\n\\nb", `\n`, "\t",
 		"\xff", "a\xc3", "\xed\xa0\x80", "\xf0\x9f\x98", "�", "a�b\xff", "\ufeffbom", "\u202eevil\u202c", "😀é", "e\u0301",
 		"COMMIT;", "commit;\nBEGIN TRANSACTION;", "PRAGMA foreign_keys=ON;", "-- table: s", "-- tables: 1", "INSERT INTO s VALUES(1)", "');DROP TABLE s;--",
-		"t", "x41", "X'41'", "NULL", "1", "1.0", "9e999", "Inf", "T", "B", strings.Repeat("'", 1000), strings.Repeat("\r", 500), "\x01\x1f\x7f", "\u2028\u2029\u0085"} {
+		"t", "x41", "X'41'", "NULL", "1", "1.0", "9e999", "Inf", "T", "B", strings.Repeat("'", 1000), strings.Repeat("\r", 500), "\x01\x1f\x7f", "\u2028\u2029\u0085",
+	} {
 		t.Statements = append(t.Statements, fmt.Sprintf("INSERT INTO s VALUES(%s, %[1]s)", hexText(s)))
 	}
 	t.Statements = append(t.Statements, `INSERT INTO s VALUES(NULL, NULL)`)
