@@ -127,6 +127,9 @@ func TestPausedProcessWakes(t *testing.T) {
 				}
 				return all
 			}
+			b.until("the copy is proven", func() bool {
+				return b.count("SELECT count(*) FROM backup_inventory WHERE proof = 'proven'") == 1
+			})
 			want := rows()
 			c.signal(syscall.SIGCONT)
 			if _, err := fmt.Fprintln(c.in); err != nil {
