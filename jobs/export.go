@@ -159,7 +159,13 @@ func (r *Runner) run(ctx context.Context, a *attempt) (m *backup.Manifest, err e
 			err = errors.New("the export stopped at an internal error")
 		}
 	}()
-	key, err := r.key(ctx, a)
+	// Postgres being away for a moment costs no attempt.
+	var key object.Key
+	err = r.persist(ctx, func(ctx context.Context, _ pgx.Tx, _ *store.Store) error {
+		var err error
+		key, err = r.key(ctx, a)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
