@@ -31,6 +31,7 @@ type Bucket interface {
 	// An offset past the end is backup.ErrInvalid; fewer bytes than asked for are
 	// given where the object ends before.
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
+	// Stat describes an object.
 	Stat(ctx context.Context, key string) (Info, error)
 	// List gives the objects whose keys begin with prefix, sorted by key.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
@@ -48,7 +49,11 @@ type Bucket interface {
 // Upload is an object that is being written, by one goroutine.
 type Upload interface {
 	io.Writer
-	// Commit makes the object visible, whole, or fails and leaves nothing.
+	// Commit makes the object visible, whole, or fails and leaves nothing: also
+	// where a Write failed or was cancelled before. An answer that was lost is
+	// asked for again before it counts as a failure, and an object of the same
+	// bytes by somebody else is ErrConflict. ModTime is zero where the store
+	// confirmed the object but could not be asked for its time.
 	Commit(ctx context.Context) (Info, error)
 	// Abort throws the upload away, even where ctx is cancelled. After Commit it
 	// does nothing.
@@ -58,9 +63,9 @@ type Upload interface {
 // CreateOptions say how an object is written.
 type CreateOptions struct {
 	ContentType string
-	PartSize    int64 // bytes; 0 is DefaultPartSize
-	// Hook is told "before:" and "after:" upload.create, upload.part and
-	// upload.complete. It may be nil.
+	PartSize    int64 // bytes; 0 is DefaultPartSize. S3's bounds are kept whatever it says
+	// Hook is told "before:" upload.create, upload.part and upload.complete, and
+	// "after:" them where they succeeded. It may be nil.
 	Hook func(step string)
 }
 
@@ -68,7 +73,7 @@ type CreateOptions struct {
 const DefaultPartSize = 8 << 20
 
 func (o *CreateOptions) defaults() {
-	if o.PartSize == 0 {
+	if o.PartSize <= 0 {
 		o.PartSize = DefaultPartSize
 	}
 	if o.Hook == nil {
@@ -92,11 +97,19 @@ type PendingUpload struct {
 
 // Config is what a URL does not say.
 type Config struct {
-	R2AccessKeyID, R2SecretAccessKey string
+	R2AccessKeyID, R2SecretAccessKey string `json:"-"`
 	R2Jurisdiction                   string // "" or "eu", "fedramp"
 	AccountID                        string // Cloudflare's, for r2://
 	HTTPClient                       *http.Client
 }
+
+// String shows the configuration without its secrets.
+func (c Config) String() string {
+	return fmt.Sprintf("{account:%s jurisdiction:%s key:%s secret:[redacted]}", c.AccountID, c.R2Jurisdiction, c.R2AccessKeyID)
+}
+
+// GoString is String.
+func (c Config) GoString() string { return "object.Config" + c.String() }
 
 // Open opens the bucket at a URL: r2://bucket, s3://bucket?endpoint=…&region=…
 // or file:///folder. A folder is made where it is missing; for the others

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -8,12 +9,14 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/AutumnsGrove/Patina/backup"
 )
@@ -51,25 +54,42 @@ func (f *folder) String() string { return "file://" + f.path }
 
 // fault gives an error of the file system its kind.
 func fault(what string, err error) error {
-	kind := backup.ErrUnavailable
+	e := &backup.Error{Kind: backup.ErrUnavailable, Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		kind = backup.ErrNotFound
+		e.Kind = backup.ErrNotFound
 	case errors.Is(err, fs.ErrExist):
-		kind = backup.ErrConflict
+		e.Kind = backup.ErrConflict
+	case errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported):
+		e.Kind, e.Next = backup.ErrDenied, "put the folder on a file system with hard links, and let this program write there"
 	case errors.Is(err, fs.ErrPermission):
-		kind = backup.ErrDenied
+		e.Kind, e.Next = backup.ErrDenied, "let the user that this program runs as read and write the folder"
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		e.Next = "make room on the disk; what was stored before is untouched"
 	}
-	return fmt.Errorf("%s: %w", what, &backup.Error{Kind: kind, Err: err})
+	return fmt.Errorf("%s: %w", what, e)
 }
 
-func (f *folder) Create(_ context.Context, key string, opt CreateOptions) (Upload, error) {
+// below makes an error of a key that would lie inside an object what it is: the
+// object is missing.
+func below(err error) error {
+	if errors.Is(err, syscall.ENOTDIR) {
+		return fs.ErrNotExist
+	}
+	return err
+}
+
+func (f *folder) Create(ctx context.Context, key string, opt CreateOptions) (Upload, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
 	opt.defaults()
 	opt.Hook("before:upload.create")
-	u := &folderUpload{f: f, key: key, opt: opt, temp: uploadsDir + "/" + rand.Text() + "~" + strings.ReplaceAll(key, "/", "~")[max(0, len(key)-200):]}
+	name := url.PathEscape(key)
+	if len(name) > 200 {
+		name = "" // a file's name has at most 255 bytes; only the list of unfinished uploads misses it
+	}
+	u := &folderUpload{f: f, ctx: ctx, key: key, opt: opt, temp: uploadsDir + "/" + rand.Text() + "~" + name}
 	var err error
 	if u.file, err = f.root.OpenFile(u.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return nil, fault("create "+key, err)
@@ -80,38 +100,57 @@ func (f *folder) Create(_ context.Context, key string, opt CreateOptions) (Uploa
 
 type folderUpload struct {
 	f     *folder
+	ctx   context.Context
 	key   string
 	temp  string
 	file  *os.File
 	opt   CreateOptions
-	size  int64
 	part  int64 // bytes since the last step was told
+	err   error // the first failure: bytes may be missing, and nothing can follow
 	once  sync.Once
 	ended bool
 }
 
 func (u *folderUpload) Write(b []byte) (int, error) {
+	if err := u.usable(u.ctx); err != nil {
+		return 0, err
+	}
 	if u.part += int64(len(b)); u.part >= u.opt.PartSize {
 		u.opt.Hook("before:upload.part")
 		defer u.opt.Hook("after:upload.part")
 		u.part = 0
 	}
 	n, err := u.file.Write(b)
-	u.size += int64(n)
 	if err != nil {
-		return n, fault("write "+u.key, err)
+		u.err = fault("write "+u.key, err)
 	}
-	return n, nil
+	return n, u.err
+}
+
+// usable tells whether the upload can go on.
+func (u *folderUpload) usable(ctx context.Context) error {
+	switch {
+	case u.err != nil:
+	case u.ended:
+		return ended(u.key)
+	case ctx.Err() != nil:
+		u.err = fmt.Errorf("store %s: %w", u.key, context.Cause(ctx))
+	}
+	return u.err
+}
+
+func ended(key string) error {
+	return backup.Errorf(backup.ErrInvalid, "the upload of %s has ended", key)
 }
 
 // Commit syncs the bytes, links them to their key, which fails where the key
 // exists, and syncs the folder.
 func (u *folderUpload) Commit(ctx context.Context) (Info, error) {
 	if u.ended {
-		return Info{}, backup.Errorf(backup.ErrInvalid, "the upload of %s has ended", u.key)
+		return Info{}, ended(u.key)
 	}
 	defer func() { _ = u.Abort(ctx) }()
-	if err := context.Cause(ctx); err != nil {
+	if err := cmp.Or(u.usable(u.ctx), u.usable(ctx)); err != nil {
 		return Info{}, err
 	}
 	if err := u.file.Sync(); err != nil {
@@ -172,7 +211,7 @@ func (f *folder) Open(_ context.Context, key string, offset, length int64) (io.R
 	}
 	file, err := f.root.Open(key)
 	if err != nil {
-		return nil, fault("read "+key, err)
+		return nil, fault("read "+key, below(err))
 	}
 	st, err := file.Stat()
 	switch {
@@ -209,7 +248,7 @@ func (f *folder) Stat(_ context.Context, key string) (Info, error) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		return Info{}, fault("look up "+key, err)
+		return Info{}, fault("look up "+key, below(err))
 	}
 	return Info{Key: key, Size: st.Size(), ModTime: st.ModTime().UTC()}, nil
 }
@@ -218,6 +257,9 @@ func (f *folder) List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 	return func(yield func(Info, error) bool) {
 		var found []Info
 		start := path.Dir(prefix + "x") // the deepest folder that holds all of them
+		if !fs.ValidPath(start) {
+			return // no key begins so
+		}
 		err := fs.WalkDir(f.root.FS(), start, func(p string, d fs.DirEntry, err error) error {
 			switch {
 			case errors.Is(err, fs.ErrNotExist): // gone while we looked, or nothing there yet
@@ -258,7 +300,14 @@ func (f *folder) Delete(_ context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	if err := f.root.Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	st, err := f.root.Lstat(key)
+	if err == nil && st.IsDir() {
+		return nil // keys lie below it, but it is none
+	}
+	if err == nil {
+		err = f.root.Remove(key)
+	}
+	if err = below(err); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fault("delete "+key, err)
 	}
 	return nil
@@ -310,8 +359,12 @@ func (f *folder) Uploads(context.Context) iter.Seq2[PendingUpload, error] {
 			if err != nil {
 				continue // committed or aborted meanwhile
 			}
-			_, key, _ := strings.Cut(e.Name(), "~")
-			if !yield(PendingUpload{Key: strings.ReplaceAll(key, "~", "/"), ID: e.Name(), Started: st.ModTime().UTC()}, nil) {
+			_, name, _ := strings.Cut(e.Name(), "~")
+			key, err := url.PathUnescape(name)
+			if err != nil {
+				key = ""
+			}
+			if !yield(PendingUpload{Key: key, ID: e.Name(), Started: st.ModTime().UTC()}, nil) {
 				return
 			}
 		}
@@ -319,7 +372,7 @@ func (f *folder) Uploads(context.Context) iter.Seq2[PendingUpload, error] {
 }
 
 func (f *folder) AbortUpload(_ context.Context, u PendingUpload) error {
-	if u.ID != filepath.Base(u.ID) {
+	if u.ID != filepath.Base(u.ID) || strings.HasPrefix(u.ID, ".") {
 		return backup.Errorf(backup.ErrInvalid, "%q is not an upload", u.ID)
 	}
 	if err := f.root.Remove(uploadsDir + "/" + u.ID); err != nil && !errors.Is(err, fs.ErrNotExist) {

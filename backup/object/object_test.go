@@ -228,7 +228,7 @@ func TestS3Words(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, err := range b.List(t.Context(), "") {
-		if !errors.Is(err, backup.ErrNotFound) || !strings.Contains(err.Error(), "s3://other") {
+		if !errors.Is(err, backup.ErrUnavailable) || !strings.Contains(err.Error(), "there is no bucket s3://other") {
 			t.Errorf("no bucket: %v", err)
 		}
 	}

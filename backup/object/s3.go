@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
+	"math"
 	"net/http"
 	"net/url"
-	"strconv"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/AutumnsGrove/Patina/backup"
 )
@@ -29,22 +31,34 @@ type s3Bucket struct {
 	client *s3.Client
 	name   string
 	url    string // for people
+	http   *patient
 }
+
+var (
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	accountID  = regexp.MustCompile(`^[0-9A-Za-z]+$`)
+)
 
 // openR2 opens a bucket of Cloudflare R2; see
 // https://developers.cloudflare.com/r2/api/s3/api/.
 func openR2(_ context.Context, u *url.URL, cfg Config) (Bucket, error) {
-	var missing []string
-	for name, v := range map[string]string{"CLOUDFLARE_ACCOUNT_ID": cfg.AccountID, "R2_ACCESS_KEY_ID": cfg.R2AccessKeyID, "R2_SECRET_ACCESS_KEY": cfg.R2SecretAccessKey} {
-		if v == "" {
-			missing = append(missing, name)
+	var problems []string
+	for _, need := range [][2]string{{"CLOUDFLARE_ACCOUNT_ID", cfg.AccountID}, {"R2_ACCESS_KEY_ID", cfg.R2AccessKeyID}, {"R2_SECRET_ACCESS_KEY", cfg.R2SecretAccessKey}} {
+		if need[1] == "" {
+			problems = append(problems, "an r2:// bucket needs "+need[0])
 		}
 	}
-	if len(missing) > 0 {
-		return nil, bad("an r2:// bucket needs %s", strings.Join(missing, ", "))
+	if cfg.AccountID != "" && !accountID.MatchString(cfg.AccountID) {
+		problems = append(problems, "CLOUDFLARE_ACCOUNT_ID holds more than letters and digits")
 	}
-	if u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return nil, bad("an R2 bucket is written r2://bucket, with nothing after it")
+	if j := cfg.R2Jurisdiction; j != "" && j != "eu" && j != "fedramp" {
+		problems = append(problems, "R2_JURISDICTION must be eu, fedramp or nothing")
+	}
+	if !bucketName.MatchString(u.Host) || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		problems = append(problems, "an R2 bucket is written r2://bucket, in lower case and with nothing after it")
+	}
+	if len(problems) > 0 {
+		return nil, bad("%s", strings.Join(problems, "; "))
 	}
 	host := cfg.AccountID
 	if cfg.R2Jurisdiction != "" {
@@ -62,18 +76,22 @@ func openR2(_ context.Context, u *url.URL, cfg Config) (Bucket, error) {
 func openS3URL(ctx context.Context, u *url.URL, cfg Config) (Bucket, error) {
 	q := u.Query()
 	endpoint := q.Get("endpoint")
-	for name := range q {
+	var problems []string
+	for _, name := range slices.Sorted(maps.Keys(q)) {
 		if name != "endpoint" && name != "region" {
-			return nil, bad("s3:// knows endpoint and region, not %q", name)
+			problems = append(problems, fmt.Sprintf("s3:// knows endpoint and region, not %q", name))
 		}
 	}
-	if u.Host == "" || strings.Trim(u.Path, "/") != "" {
-		return nil, bad("an S3 bucket is written s3://bucket?endpoint=…&region=…")
+	if !bucketName.MatchString(u.Host) || strings.Trim(u.Path, "/") != "" {
+		problems = append(problems, "an S3 bucket is written s3://bucket?endpoint=…&region=…, in lower case")
 	}
 	if endpoint != "" {
-		if e, err := url.Parse(endpoint); err != nil || e.Host == "" || e.User != nil || e.Scheme != "http" && e.Scheme != "https" {
-			return nil, bad("the endpoint is not an http or https URL")
+		if e, err := url.Parse(endpoint); err != nil || e.Host == "" || e.User != nil || e.RawQuery != "" || e.Scheme != "http" && e.Scheme != "https" {
+			problems = append(problems, "the endpoint is not an http or https URL without user and options")
 		}
+	}
+	if len(problems) > 0 {
+		return nil, bad("%s", strings.Join(problems, "; "))
 	}
 	var opts []func(*config.LoadOptions) error
 	if r := q.Get("region"); r != "" {
@@ -92,6 +110,10 @@ func openS3URL(ctx context.Context, u *url.URL, cfg Config) (Bucket, error) {
 }
 
 func newS3(aw aws.Config, name, forPeople, endpoint string, cfg Config) Bucket {
+	web := &patient{next: awshttp.NewBuildableClient(), limit: silence}
+	if cfg.HTTPClient != nil {
+		web.next = cfg.HTTPClient
+	}
 	client := s3.NewFromConfig(aw, func(o *s3.Options) {
 		// R2 does not know the checksums that the SDK adds by default.
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
@@ -103,65 +125,14 @@ func newS3(aw aws.Config, name, forPeople, endpoint string, cfg Config) Bucket {
 		if endpoint != "" {
 			o.BaseEndpoint, o.UsePathStyle = aws.String(endpoint), true
 		}
-		if cfg.HTTPClient != nil {
-			o.HTTPClient = cfg.HTTPClient
-		}
+		// R2 sends no 100 Continue: each part would wait a second for it.
+		o.ContinueHeaderThresholdBytes = -1
+		o.HTTPClient = web
 	})
-	return &s3Bucket{client, name, forPeople}
+	return &s3Bucket{client, name, forPeople, web}
 }
 
 func (b *s3Bucket) String() string { return b.url }
-
-// fault gives an error of the service its kind and, for a missing right, words.
-func (b *s3Bucket) fault(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	e := &backup.Error{Kind: backup.ErrUnavailable, Message: b.url, Err: short(err)}
-	var status *smithyhttp.ResponseError
-	code := 0
-	if errors.As(err, &status) {
-		code = status.HTTPStatusCode()
-	}
-	var apiErr smithy.APIError
-	name := ""
-	if errors.As(err, &apiErr) {
-		name = apiErr.ErrorCode()
-	}
-	switch {
-	case name == "NoSuchBucket":
-		e.Kind, e.Next = backup.ErrNotFound, "make the bucket, or correct PATINA_BUCKET"
-		e.Message = "there is no bucket " + b.url
-	case code == http.StatusNotFound:
-		e.Kind = backup.ErrNotFound
-	case code == http.StatusForbidden || code == http.StatusUnauthorized:
-		e.Kind, e.Next = backup.ErrDenied, "check that the bucket's key is valid and may read, write, list and delete objects of this bucket"
-	case code == http.StatusPreconditionFailed || code == http.StatusConflict:
-		e.Kind = backup.ErrConflict
-	case code == http.StatusRequestedRangeNotSatisfiable:
-		e.Kind = backup.ErrInvalid
-	case code == http.StatusBadRequest:
-		e.Kind = backup.ErrInvalid
-	}
-	return fmt.Errorf("%s: %w", what, e)
-}
-
-// short takes the service's own words out of the SDK's, which name hosts and
-// request ids.
-func short(err error) error {
-	var apiErr smithy.APIError
-	if errors.As(err, &apiErr) {
-		return fmt.Errorf("%s: %s", apiErr.ErrorCode(), apiErr.ErrorMessage())
-	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
-}
 
 func (b *s3Bucket) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	if err := checkKey(key); err != nil {
@@ -172,20 +143,32 @@ func (b *s3Bucket) Open(ctx context.Context, key string, offset, length int64) (
 	case offset < 0:
 		return nil, backup.Errorf(backup.ErrInvalid, "%s has no byte %d", key, offset)
 	case length == 0:
-		if _, err := b.Stat(ctx, key); err != nil {
-			return nil, err
-		}
-		return io.NopCloser(strings.NewReader("")), nil
-	case length > 0:
+		return b.openNothing(ctx, key, offset)
+	case length > 0 && length <= math.MaxInt64-offset:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
 	case offset > 0:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
 	}
 	out, err := b.client.GetObject(ctx, in)
+	if err = b.fault("read "+key, err); errors.Is(err, backup.ErrInvalid) && offset == 0 {
+		return b.openNothing(ctx, key, 0) // the first bytes of an empty object
+	}
 	if err != nil {
-		return nil, b.fault("read "+key, err)
+		return nil, err
 	}
 	return &s3Body{out.Body, b, key}, nil
+}
+
+// openNothing reads no bytes from offset, which HTTP has no words for.
+func (b *s3Bucket) openNothing(ctx context.Context, key string, offset int64) (io.ReadCloser, error) {
+	i, err := b.Stat(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if offset > 0 && offset >= i.Size {
+		return nil, backup.Errorf(backup.ErrInvalid, "%s has %d bytes, and byte %d was asked for", key, i.Size, offset)
+	}
+	return io.NopCloser(strings.NewReader("")), nil
 }
 
 // s3Body gives errors in the middle of an object their kind.
@@ -207,11 +190,18 @@ func (b *s3Bucket) Stat(ctx context.Context, key string) (Info, error) {
 	if err := checkKey(key); err != nil {
 		return Info{}, err
 	}
+	i, _, err := b.head(ctx, key)
+	return i, err
+}
+
+// head describes an object and gives the token of the upload that made it.
+func (b *s3Bucket) head(ctx context.Context, key string) (i Info, owner string, err error) {
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {
-		return Info{}, b.fault("look up "+key, err)
+		return i, "", b.fault("look up "+key, err)
 	}
-	return Info{Key: key, Size: aws.ToInt64(out.ContentLength), ModTime: aws.ToTime(out.LastModified).UTC(), ETag: aws.ToString(out.ETag)}, nil
+	i = Info{Key: key, Size: aws.ToInt64(out.ContentLength), ModTime: aws.ToTime(out.LastModified).UTC(), ETag: aws.ToString(out.ETag)}
+	return i, out.Metadata[ownerKey], nil
 }
 
 func (b *s3Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
@@ -231,7 +221,7 @@ func (b *s3Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, erro
 			if !aws.ToBool(out.IsTruncated) {
 				return
 			}
-			if aws.ToString(out.NextContinuationToken) == "" {
+			if next := aws.ToString(out.NextContinuationToken); next == "" || next == aws.ToString(in.ContinuationToken) {
 				yield(Info{}, backup.Errorf(backup.ErrUnavailable, "the list of %s ends in the middle", b.url))
 				return
 			}
@@ -276,6 +266,11 @@ func (b *s3Bucket) Uploads(ctx context.Context) iter.Seq2[PendingUpload, error] 
 			if !aws.ToBool(out.IsTruncated) {
 				return
 			}
+			key, id := aws.ToString(out.NextKeyMarker), aws.ToString(out.NextUploadIdMarker)
+			if key == "" || key == aws.ToString(in.KeyMarker) && id == aws.ToString(in.UploadIdMarker) {
+				yield(PendingUpload{}, backup.Errorf(backup.ErrUnavailable, "the list of uploads to %s ends in the middle", b.url))
+				return
+			}
 			in.KeyMarker, in.UploadIdMarker = out.NextKeyMarker, out.NextUploadIdMarker
 		}
 	}
@@ -297,7 +292,3 @@ func completed(etags []string) *types.CompletedMultipartUpload {
 	}
 	return &types.CompletedMultipartUpload{Parts: parts}
 }
-
-// multipartETag is what S3 and R2 give an object of several parts: the MD5 of
-// the parts' MD5s, and their number.
-func multipartETag(sum string, parts int) string { return `"` + sum + "-" + strconv.Itoa(parts) + `"` }

@@ -30,15 +30,21 @@ func Run(t *testing.T, open func(t *testing.T) object.Bucket) {
 		{"visible only after commit", visibleAfterCommit},
 		{"sizes around a part", sizes},
 		{"never overwrites", neverOverwrites},
+		{"the same bytes", sameBytes},
 		{"one winner of many", oneWinner},
+		{"one winner of many large", oneLargeWinner},
 		{"abort leaves nothing", abortLeavesNothing},
 		{"unfinished uploads", unfinished},
 		{"ranges", ranges},
+		{"ranges of nothing", emptyRanges},
 		{"missing", missing},
 		{"list", list},
 		{"replace", replace},
+		{"odd keys", oddKeys},
+		{"order", order},
 		{"bad keys", badKeys},
 		{"cancelled", cancelled},
+		{"cancelled while writing", cancelledWriting},
 		{"steps", steps},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -249,7 +255,7 @@ func pending(t testing.TB, b object.Bucket) int {
 }
 
 func unfinished(t *testing.T, b object.Bucket) {
-	u, err := b.Create(t.Context(), "daily/2026-11-23/half.sql", object.CreateOptions{PartSize: partSize})
+	u, err := b.Create(t.Context(), "daily/2026-11-23/half~6ae2b03c.sql", object.CreateOptions{PartSize: partSize})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +269,7 @@ func unfinished(t *testing.T, b object.Bucket) {
 		}
 		found = append(found, p)
 	}
-	if len(found) != 1 || found[0].Key != "daily/2026-11-23/half.sql" || found[0].Started.IsZero() {
+	if len(found) != 1 || found[0].Key != "daily/2026-11-23/half~6ae2b03c.sql" || found[0].Started.IsZero() {
 		t.Fatalf("found %+v", found)
 	}
 	if err := b.AbortUpload(t.Context(), found[0]); err != nil {
@@ -307,8 +313,25 @@ func missing(t *testing.T, b object.Bucket) {
 	if err := b.Delete(t.Context(), "no/thing"); err != nil {
 		t.Errorf("delete: %v", err)
 	}
-	if keys := Keys(t, b, "no/"); len(keys) != 0 {
-		t.Errorf("list: %v", keys)
+	for _, prefix := range []string{"no/", "/", "../", "a//b", "./"} {
+		if keys := Keys(t, b, prefix); len(keys) != 0 {
+			t.Errorf("list %s: %v", prefix, keys)
+		}
+	}
+	Put(t, b, "there/is/one", []byte("x"))
+	for _, key := range []string{"there", "there/is", "there/is/one/more"} { // above and below an object
+		if _, err := b.Stat(t.Context(), key); !errors.Is(err, backup.ErrNotFound) {
+			t.Errorf("stat %s: %v", key, err)
+		}
+		if _, err := b.Open(t.Context(), key, 0, -1); !errors.Is(err, backup.ErrNotFound) {
+			t.Errorf("open %s: %v", key, err)
+		}
+		if err := b.Delete(t.Context(), key); err != nil {
+			t.Errorf("delete %s: %v", key, err)
+		}
+	}
+	if keys := Keys(t, b, ""); len(keys) != 1 {
+		t.Errorf("left: %v", keys)
 	}
 }
 

@@ -40,6 +40,18 @@ var gateway = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(top, ".tools", "bin", "versitygw")
+	// Packages are tested at once: one of them builds, and nobody starts half a program.
+	if err := os.MkdirAll(filepath.Dir(bin), 0o755); err != nil {
+		return "", err
+	}
+	lock, err := os.OpenFile(filepath.Join(filepath.Dir(bin), ".versitygw.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
 	if _, err := os.Stat(bin); err == nil {
 		return bin, nil
 	}
