@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/AutumnsGrove/Patina/backup/d1/d1sim"
+)
+
+// TestTrouble looks at the pages when nothing is stored yet, while a job runs,
+// and when a database fails; and does what a person would do about it.
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	p := serve(t, 0)
+	b := open(t, true)
+	b.visit("setup", p.setup)
+	b.firstAdmin(p)
+	for _, page := range [][2]string{
+		{"new-overview", "/"}, {"new-databases", "/databases"}, {"new-database", "/databases/groveauth"}, {"new-copies", "/list"}, {"new-jobs", "/jobs"},
+	} {
+		b.visit(page[0], p.url+page[1])
+	}
+	var id string
+	for _, d := range p.account.Databases() {
+		if d.Name == "groveauth" {
+			id = d.ID
+		}
+	}
+
+	p.account.Faults().Add(d1sim.Fault{Effect: d1sim.Hang, Database: id, Call: "raw", Times: -1})
+	b.do(chromedp.Navigate(p.url + "/"))
+	b.click(`form[action="/trigger"]:has(input[value="all"]) button`)
+	b.until("the others", `/5 of 6 databases done/.test(document.querySelector("main").innerText)`)
+	b.look("running-job")
+	job := eval[string](b, `location.href`)
+	b.visit("running-overview", p.url+"/")
+	b.do(chromedp.Navigate(job))
+	b.click(`form[action$="/cancel"] button`)
+	b.until("the cancelled job", ended("cancelled"))
+	b.look("cancelled-job")
+
+	p.account.Faults().Clear()
+	p.account.Faults().Add(d1sim.Fault{Effect: d1sim.SuccessFalse, Database: id, Call: "raw", Times: -1})
+	b.do(chromedp.Navigate(p.url + "/databases/groveauth"))
+	b.click(`form[action="/trigger"] button`)
+	b.until("the failed job", ended("failed"))
+	b.look("failed-job")
+	job = eval[string](b, `location.href`)
+	b.visit("failed-overview", p.url+"/")
+	b.visit("failed-database", p.url+"/databases/groveauth")
+
+	p.account.Faults().Clear()
+	b.do(chromedp.Navigate(job))
+	b.click(`form[action$="/retry"] button`)
+	b.until("the retry's end", ended("completed"))
+}
+
+// TestLooking spoils a page in each way that the other tests look for, and sees
+// that they would find it.
+func TestLooking(t *testing.T) {
+	t.Parallel()
+	p := serve(t, 0)
+	b := open(t, true)
+	b.do(chromedp.Navigate(p.url + "/sign-in"))
+	if found := append(b.violations(), b.sideways()...); len(found) > 0 {
+		t.Fatalf("before: %q", found)
+	}
+	eval[bool](b, `(() => {
+		const add = (tag, more) => document.querySelector("main").appendChild(Object.assign(document.createElement(tag), more));
+		add("script", { textContent: "window.ran = true" });
+		add("img", { src: "https://elsewhere.invalid/pixel.gif", alt: "" });
+		add("p", { id: "faint", textContent: "faint" }).style.color = "var(--line)";
+		add("p", { id: "wide", textContent: "wide" }).style.width = "1500px";
+		console.error("from the page");
+		setTimeout(() => { throw new Error("uncaught") });
+		return true;
+	})()`)
+	for _, want := range []string{"script-src", "img-src", "console.error", "uncaught"} {
+		b.forget(want)
+	}
+	found := strings.Join(append(b.violations(), b.sideways()...), "\n")
+	for _, want := range []string{"color-contrast", "#faint", "sideways"} {
+		if !strings.Contains(found, want) {
+			t.Errorf("%q was not found, only:\n%s", want, found)
+		}
+	}
+	if eval[bool](b, `window.ran === true`) {
+		t.Error("a script of the page's text ran")
+	}
+}
