@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,8 +27,11 @@ import (
 // program is a running Patina, and what a person needs to use it.
 type program struct {
 	url, password string
-	setup         string         // the link that makes the first admin; of serve
-	account       *d1sim.Account // of serve
+
+	// Of serve alone:
+	setup   string         // the link that makes the first admin
+	account *d1sim.Account // what it backs up
+	refused atomic.Value   // the id of a database that the token may not read; ""
 }
 
 // binaries is where the program is built, once for all tests.
@@ -88,13 +93,23 @@ func serve(t *testing.T, latency time.Duration) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(sim.Handler())
+	p := &program{password: "moss and copper, 2026", account: sim}
+	p.refused.Store("")
+	answer := sim.Handler()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id := p.refused.Load().(string); id != "" && strings.Contains(r.URL.Path, "/"+id) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"result":null,"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[]}`)
+			return
+		}
+		answer.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
 		srv.Close()
 		_ = sim.Close()
 	})
-	p := &program{password: "moss and copper, 2026", account: sim}
 	env := []string{"CLOUDFLARE_ACCOUNT_ID=acc", "CLOUDFLARE_API_TOKEN=tok", "CLOUDFLARE_BASE_URL=" + srv.URL, "PATINA_SECRET=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}
 	known := false
 	p.run(t, env, func(line string) bool {

@@ -42,7 +42,7 @@ func TestTrouble(t *testing.T) {
 	b.look("cancelled-job")
 
 	p.account.Faults().Clear()
-	p.account.Faults().Add(d1sim.Fault{Effect: d1sim.SuccessFalse, Database: id, Call: "raw", Times: -1})
+	p.refused.Store(id)
 	b.do(chromedp.Navigate(p.url + "/databases/groveauth"))
 	b.click(`form[action="/trigger"] button`)
 	b.until("the failed job", ended("failed"))
@@ -51,7 +51,7 @@ func TestTrouble(t *testing.T) {
 	b.visit("failed-overview", p.url+"/")
 	b.visit("failed-database", p.url+"/databases/groveauth")
 
-	p.account.Faults().Clear()
+	p.refused.Store("")
 	b.do(chromedp.Navigate(job))
 	b.click(`form[action$="/retry"] button`)
 	b.until("the retry's end", ended("completed"))
