@@ -5,6 +5,7 @@
 #   .ci/setup.sh postgres            the Postgres binaries, for the embedded server
 #   .ci/setup.sh chromium            a browser, for the page tests
 #   .ci/setup.sh node                the real D1 engine (miniflare), for the contract tests
+#   .ci/setup.sh axe                 axe-core, for the page tests
 #   .ci/setup.sh versitygw           an S3 server, for the bucket tests
 #   .ci/setup.sh tools               golangci-lint and gofumpt, into .tools/bin
 #   .ci/setup.sh all                 everything
@@ -82,8 +83,9 @@ chromium() {
 	fi
 }
 
-node() {
-	local dir=backup/d1/d1test
+# Fetches the packages that a folder's package-lock.json names.
+npm_ci() {
+	local dir=$1 what=$2
 	if [ "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ]; then return; fi
 	if ! command -v npm >/dev/null; then
 		if can_apt; then
@@ -94,9 +96,12 @@ node() {
 			exit 1
 		fi
 	fi
-	say "fetching the D1 engine from npm"
+	say "fetching $what from npm"
 	(cd "$dir" && npm ci --silent --no-fund --no-audit >&2 && touch node_modules/.package-lock.json)
 }
+
+node() { npm_ci backup/d1/d1test "the D1 engine"; }
+axe() { npm_ci web/e2e axe-core; }
 
 # Builds the programs of one tools module into .tools/bin. Go's own cache makes
 # this quick when nothing changed.
@@ -115,11 +120,12 @@ tools() {
 if [ $# = 0 ]; then set -- all; fi
 for part in "$@"; do
 	case "$part" in
-	postgres | chromium | node | versitygw | tools) "$part" ;;
+	postgres | chromium | node | axe | versitygw | tools) "$part" ;;
 	all)
 		postgres
 		chromium
 		node
+		axe
 		versitygw
 		tools
 		;;
