@@ -396,12 +396,50 @@ func (d *decoder) text(quoted []byte) ([]byte, error) {
 		return quoted[1 : len(quoted)-1], nil
 	}
 	start := len(d.arena)
+	var ok bool
+	if d.arena, ok = appendUnescaped(d.arena, quoted[1:len(quoted)-1]); ok {
+		return d.arena[start:len(d.arena):len(d.arena)], nil
+	}
 	var err error
-	d.arena, err = jsontext.AppendUnquote(d.arena, quoted)
+	d.arena, err = jsontext.AppendUnquote(d.arena[:start], quoted)
 	if err != nil && len(d.arena) == start {
 		return nil, errShape("a string cannot be read")
 	}
 	return d.arena[start:len(d.arena):len(d.arena)], nil
+}
+
+// appendUnescaped undoes the short escapes and those of control characters, a
+// run of plain text at a time; it tells whether there were no others. The
+// string is known to be valid.
+func appendUnescaped(dst, text []byte) ([]byte, bool) {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return append(dst, text...), true
+		}
+		dst = append(dst, text[:i]...)
+		c, n := text[i+1], 2
+		switch c {
+		case 'n':
+			c = '\n'
+		case 't':
+			c = '\t'
+		case 'r':
+			c = '\r'
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'u':
+			v, err := strconv.ParseUint(string(text[i+2:i+6]), 16, 16)
+			if err != nil || v >= 0x80 {
+				return dst, false
+			}
+			c, n = byte(v), 6
+		}
+		dst = append(dst, c)
+		text = text[i+n:]
+	}
 }
 
 func (d *decoder) meta() error {
