@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
+	"runtime"
 	"sync"
 
 	"github.com/klauspost/pgzip"
@@ -17,10 +18,12 @@ import (
 // A sink carries at most chunkCount chunks that are read but not yet stored:
 // the next page is fetched while the last ones are compressed and sent.
 const (
-	zipBlock   = 128 << 10 // what one goroutine compresses; twice as much saves 0.1% of the size
-	chunkBytes = 256 << 10
+	chunkBytes = 128 << 10
 	chunkCount = 8
 )
+
+// zipBlock is what one goroutine compresses; twice as much saves 0.1% of size.
+const zipBlock = 128 << 10
 
 // sink is where a dump goes: chunks on a channel to one goroutine, which
 // compresses, hashes and uploads them in order.
@@ -174,7 +177,7 @@ func (s *sink) compress() {
 		}
 		if !open {
 			open, start = true, s.size
-			_ = gz.SetConcurrency(zipBlock, 4)
+			_ = gz.SetConcurrency(zipBlock, min(4, runtime.GOMAXPROCS(0)))
 		}
 		if _, err := gz.Write(c.b); err != nil {
 			s.fail(err)
