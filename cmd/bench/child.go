@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -43,8 +44,20 @@ func child(args []string) {
 	dump := f.String("prove", "", "a dump to prove")
 	n := f.Int("streams", 0, "uploads at once into -bucket")
 	size := f.Int64("stream-bytes", 0, "of each of them")
+	profile := f.String("profile", "", "file for a CPU profile")
 	_ = f.Parse(args)
 	ids := f.Args()
+	if *profile != "" {
+		p, err := os.Create(*profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(p)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	if *file != "" || *dump != "" || *n > 0 {
 		if err := runOther(*file, *out, *dump, *bucketURL, *n, *size); err != nil {
 			fmt.Fprintln(os.Stderr, err)

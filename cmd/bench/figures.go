@@ -64,7 +64,7 @@ func (b *bench) drop(a *d1sim.Account) error {
 
 // child runs this program's own exporter in a process of its own.
 func (b *bench) child(ctx context.Context, args ...string) (measured, error) {
-	return run(ctx, b.self, append([]string{"child"}, args...)...)
+	return run(ctx, b.self, append([]string{"child", "-profile", b.profile}, args...)...)
 }
 
 // bucket is a new empty folder bucket.

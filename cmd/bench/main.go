@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -43,6 +44,8 @@ type bench struct {
 	size int64  // bytes of the large database
 	huge int64  // bytes of the generated stream
 
+	profile string // file for a CPU profile of the last child; "" for none
+
 	accounts map[*d1sim.Account]string // and their folders
 }
 
@@ -64,6 +67,7 @@ func main() {
 	flag.IntVar(&b.runs, "runs", 3, "runs of each side; the median counts")
 	flag.Int64Var(&b.size, "size", 470<<20, "bytes of the large database")
 	flag.Int64Var(&b.huge, "huge", 10<<30, "bytes of the generated stream")
+	flag.StringVar(&b.profile, "profile", "", "file for a CPU profile of the last of our processes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -87,6 +91,7 @@ func (b *bench) main(ctx context.Context, only string) error {
 		}
 	}()
 	var lines []line
+	var failed []error
 	for _, f := range figures {
 		if only != "" && !slices.Contains(strings.Split(only, ","), f.name) {
 			continue
@@ -95,7 +100,12 @@ func (b *bench) main(ctx context.Context, only string) error {
 		fmt.Fprintf(os.Stderr, "%s …", f.name)
 		ls, err := f.run(ctx, b)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
+			fmt.Fprintln(os.Stderr, " failed")
+			failed = append(failed, fmt.Errorf("%s: %w", f.name, err))
+			if ctx.Err() != nil {
+				break
+			}
+			continue
 		}
 		fmt.Fprintf(os.Stderr, " %.0f s\n", time.Since(start).Seconds())
 		lines = append(lines, ls...)
@@ -118,5 +128,5 @@ func (b *bench) main(ctx context.Context, only string) error {
 		return err
 	}
 	fmt.Printf("\n%d figures, %d goals missed; medians of %d runs\n", len(lines), missed, b.runs)
-	return nil
+	return errors.Join(failed...)
 }
