@@ -71,5 +71,5 @@ func expiry(c backup.Copy) string {
 	case c.ExpiresAt != nil:
 		return "kept until " + backup.DateOf(*c.ExpiresAt).String() + reason
 	}
-	return "kept" + reason
+	return "no end is set" + reason
 }

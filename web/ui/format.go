@@ -2,6 +2,7 @@ package ui
 
 import (
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,12 @@ func Bytes(n int64) string {
 	}
 	return strconv.FormatFloat(v, 'f', decimals, 64) + " " + [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}[unit]
 }
+
+// measure is a number and the unit behind it.
+var measure = regexp.MustCompile(`(\d) (s|min|h|days?)\b`)
+
+// Unbroken keeps a number and its unit on one line.
+func Unbroken(text string) string { return measure.ReplaceAllString(text, "$1\u00a0$2") }
 
 // Count writes a whole number with thin groups of three: 1,204.
 func Count(n int64) string {

@@ -121,3 +121,16 @@ func TestState(t *testing.T) {
 		}
 	}
 }
+
+func TestUnbroken(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"Next run in 15 h.":                   "Next run in 15\u00a0h.",
+		"2 days ago, 1 day, 40 min":           "2\u00a0days ago, 1\u00a0day, 40\u00a0min",
+		"All 6 databases have 3 habits; 14 s": "All 6 databases have 3 habits; 14\u00a0s",
+	} {
+		if got := Unbroken(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
