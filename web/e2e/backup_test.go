@@ -17,7 +17,7 @@ import (
 // and without. The account takes its time, so that there is something to watch.
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	p := serve(t, 400*time.Millisecond)
+	p := serve(t, 250*time.Millisecond)
 	for _, c := range []struct {
 		name, database string
 		scripts        bool

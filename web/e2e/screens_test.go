@@ -30,8 +30,16 @@ func TestScreens(t *testing.T) {
 	b.click(`form[action="/trigger"] button`)
 	b.until("the second copy", ended("completed"))
 	for _, page := range [][2]string{
-		{"overview", "/"}, {"jobs", "/jobs"}, {"job", job}, {"databases", "/databases"}, {"database", "/databases/groveauth"},
-		{"copies", "/list"}, {"copies-nothing-like-that", "/list?database=elsewhere"}, {"guide", "/restore-guide/groveauth"}, {"audit", "/audit"}, {"status", "/status"},
+		{"overview", "/"},
+		{"jobs", "/jobs"},
+		{"job", job},
+		{"databases", "/databases"},
+		{"database", "/databases/groveauth"},
+		{"copies", "/list"},
+		{"copies-nothing-like-that", "/list?database=elsewhere"},
+		{"guide", "/restore-guide/groveauth"},
+		{"audit", "/audit"},
+		{"status", "/status"},
 	} {
 		b.visit(page[0], p.url+page[1])
 	}
@@ -46,6 +54,35 @@ func TestScreens(t *testing.T) {
 	b.do(chromedp.Navigate(p.url + "/jobs"))
 	if again := b.ground(); dark == light || again != dark {
 		t.Errorf("the switch turned %s into %s, and the next page is %s", light, dark, again)
+	}
+	b.spoiled()
+}
+
+// spoiled spoils the page in each way that is looked for, and sees that it would
+// be found.
+func (b *tab) spoiled() {
+	b.t.Helper()
+	eval[bool](b, `(() => {
+		const add = (tag, more) => document.querySelector("main").appendChild(Object.assign(document.createElement(tag), more));
+		add("script", { textContent: "window.ran = true" });
+		add("img", { src: "https://elsewhere.invalid/pixel.gif", alt: "" });
+		add("p", { id: "faint", textContent: "faint" }).style.color = "var(--line)";
+		add("p", { id: "wide", textContent: "wide" }).style.width = "1500px";
+		console.error("from the page");
+		setTimeout(() => { throw new Error("uncaught") });
+		return true;
+	})()`)
+	for _, want := range []string{"script-src", "img-src", "console.error", "uncaught"} {
+		b.forget(want)
+	}
+	found := strings.Join(append(b.violations(false), b.sideways()...), "\n")
+	for _, want := range []string{"color-contrast", "#faint", "sideways"} {
+		if !strings.Contains(found, want) {
+			b.t.Errorf("%q was not found, only:\n%s", want, found)
+		}
+	}
+	if eval[bool](b, `window.ran === true`) {
+		b.t.Error("a script of the page's text ran")
 	}
 }
 
@@ -65,6 +102,8 @@ func (b *tab) visit(name, url string) {
 	b.look(name)
 }
 
+const wide = 1440 // px
+
 // look takes the page in both themes, wide and on a phone, keeps a picture of
 // each in screenshots/, and finds nothing that scrolls sideways, at 320 px
 // either, and nothing that axe objects to.
@@ -74,7 +113,7 @@ func (b *tab) look(name string) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		b.t.Fatal(err)
 	}
-	for _, width := range []int64{320, 390, 1440} {
+	for _, width := range []int64{320, 390, wide} {
 		b.do(chromedp.EmulateViewport(width, 900))
 		for _, f := range b.sideways() {
 			b.t.Errorf("%s at %d px: %s", name, width, f)
@@ -85,8 +124,10 @@ func (b *tab) look(name string) {
 		for _, theme := range []string{"light", "dark"} {
 			b.theme(theme)
 			full := fmt.Sprintf("%s-%s-%d", name, theme, width)
-			for _, f := range b.violations() {
-				b.t.Errorf("%s: %s", full, f)
+			if theme == "light" || width == wide { // on a phone, only colours differ
+				for _, f := range b.violations(width == wide) {
+					b.t.Errorf("%s: %s", full, f)
+				}
 			}
 			png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 			if err != nil {
