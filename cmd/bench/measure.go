@@ -16,7 +16,8 @@ import (
 // measured is what one finished process cost.
 type measured struct {
 	wall time.Duration
-	peak int64 // bytes of resident memory; of several processes the largest
+	cpu  time.Duration // of the process and of those it waited for
+	peak int64         // bytes of resident memory; of several processes the largest
 	out  []byte
 }
 
@@ -46,13 +47,13 @@ func run(ctx context.Context, name string, args ...string) (measured, error) {
 	if err := json.NewDecoder(r).Decode(&l); err != nil {
 		return measured{}, err
 	}
-	return measured{wall: l.Wall, peak: l.Peak, out: out.Bytes()}, nil
+	return measured{wall: l.Wall, cpu: l.CPU, peak: l.Peak, out: out.Bytes()}, nil
 }
 
 // launched is what launch tells of a command.
 type launched struct {
-	Wall time.Duration
-	Peak int64
+	Wall, CPU time.Duration
+	Peak      int64
 }
 
 // launch runs a command and writes what it cost to file 3.
@@ -63,6 +64,7 @@ func launch(args []string) {
 	err := cmd.Run()
 	l := launched{Wall: time.Since(start)}
 	if err == nil {
+		l.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 			l.Peak = u.Maxrss << 10
 		}
