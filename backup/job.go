@@ -21,6 +21,7 @@ type Trigger string
 const (
 	TriggerNightly Trigger = "nightly"
 	TriggerWeekly  Trigger = "weekly"
+	TriggerMonthly Trigger = "monthly"
 	TriggerManual  Trigger = "manual" // a person, in the dashboard or on the command line
 	TriggerAPI     Trigger = "api"    // a program, with an API token
 )
@@ -143,6 +144,9 @@ type Request struct {
 	Action         Action
 	Databases      []string // names, for ActionBackup; empty means all
 	JobID          string   // for ActionCancel and ActionRetry
+	CopyID         string   // for ActionProve and ActionRestore
+	Restore        *Restore // for ActionRestore: what to put where
+	Week           string   // for ActionArchive: 2026-W48
 	Trigger        Trigger
 	Actor          string // who asks, for the record
 	IdempotencyKey string // "" for none; remembered per actor
@@ -157,6 +161,12 @@ const (
 	ActionBackup Action = "backup"
 	ActionCancel Action = "cancel"
 	ActionRetry  Action = "retry" // the failed databases of an ended job, as a new job
+
+	ActionProve   Action = "prove"   // one copy, now
+	ActionDrill   Action = "drill"   // the newest copy of every database, with a certificate
+	ActionRestore Action = "restore" // one copy into a database
+	ActionArchive Action = "archive" // one week
+	ActionCleanup Action = "cleanup" // what has expired, and both ways between catalogue and bucket
 )
 
 // Started answers a Request.

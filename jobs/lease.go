@@ -76,6 +76,9 @@ func (r *Runner) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.endLostJobs(ctx); err != nil {
+		return err
+	}
 	jobs, err := r.store.JobsToFinish(ctx)
 	for _, id := range jobs {
 		if err := r.finish(ctx, id); err != nil {

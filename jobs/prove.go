@@ -9,6 +9,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
 )
 
 // queueProve runs proofs, one at a time in a process: each loads a whole
@@ -57,7 +58,7 @@ func (w *proveWorker) Work(ctx context.Context, job *river.Job[proveArgs]) error
 		r.log.Info("proven", "database", c.DatabaseName, "copy_id", c.ID, "key", c.Key, "bytes", c.Size, "rows", c.Rows, "duration_ms", took)
 	case errors.Is(err, backup.ErrCorrupt):
 		message, _ := words(ctx, err)
-		err = r.store.SetProof(ctx, c.ID, backup.ProofSuspect, r.now(), message)
+		err = r.suspect(ctx, c, message)
 		r.log.Error("a copy does not prove", "database", c.DatabaseName, "copy_id", c.ID, "key", c.Key, "duration_ms", took)
 	default:
 		r.log.Warn("a proof could not be tried", "database", c.DatabaseName, "copy_id", c.ID, "error", kindName(err))
@@ -66,6 +67,21 @@ func (w *proveWorker) Work(ctx context.Context, job *river.Job[proveArgs]) error
 		return plain(err)
 	}
 	return nil
+}
+
+// suspect records that a copy does not prove, and the event, in one transaction.
+func (r *Runner) suspect(ctx context.Context, c backup.Copy, message string) error {
+	return r.persist(ctx, func(ctx context.Context, _ pgx.Tx, s *store.Store) error {
+		if err := s.SetProof(ctx, c.ID, backup.ProofSuspect, r.now(), message); err != nil {
+			return err
+		}
+		_, err := s.AddEvent(ctx, backup.Event{
+			ID: newID(), At: r.now(), Kind: backup.EventProofFailed, Once: c.ID, DatabaseID: c.DatabaseID, DatabaseName: c.DatabaseName,
+			JobID: c.JobID, CopyID: c.ID, Message: "The copy of " + c.DatabaseName + " at " + c.Key + " does not restore: " + message,
+			Next: "Earlier copies are untouched. Back the database up again, and look what the reason says.",
+		})
+		return err
+	})
 }
 
 // proveLater puts the proof of a copy into the queue, in the transaction that

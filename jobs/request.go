@@ -192,7 +192,7 @@ func (r *Runner) requestCancel(ctx context.Context, tx pgx.Tx, s *store.Store, r
 		return backup.Started{}, backup.Errorf(backup.ErrConflict, "the job has ended already (%s); there is nothing to cancel", job.Status)
 	}
 	if job.Kind != backup.JobBackup {
-		return backup.Started{}, backup.Errorf(backup.ErrConflict, "a job of kind %s cannot be cancelled", job.Kind)
+		return r.cancelSolo(ctx, tx, s, job, req.Actor)
 	}
 	now := r.now()
 	if err := s.CancelJob(ctx, job.ID, req.Actor, now); err != nil {

@@ -81,7 +81,7 @@ func (e AuditEntry) sum() []byte {
 func (s *Store) AppendAudit(ctx context.Context, e AuditEntry) (AuditEntry, error) {
 	e.At = e.At.UTC().Truncate(time.Microsecond)
 	for _, f := range []*string{&e.Actor, &e.Action, &e.Target, &e.Outcome, &e.Reason, &e.IP, &e.UserAgent, &e.RequestID} {
-		*f = strings.ToValidUTF8(strings.ReplaceAll(*f, "\x00", "\uFFFD"), "\uFFFD")
+		*f = storable(*f)
 	}
 	err := s.InTx(ctx, func(tx pgx.Tx, _ *Store) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", auditLock); err != nil {

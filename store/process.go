@@ -109,6 +109,11 @@ func (s *Store) handBack(ctx context.Context, id int64) error {
 			return err
 		}
 	}
+	if _, err := s.db.Exec(ctx, `
+		UPDATE backup_jobs SET river_job_id = $2, fence = nextval('fence')
+		WHERE river_job_id = $1 AND status IN ('queued', 'running')`, id, next); err != nil {
+		return err
+	}
 	_, err = s.db.Exec(ctx, `
 		UPDATE backup_results SET river_job_id = $2, fence = nextval('fence'), status = 'queued', process_id = NULL
 		WHERE river_job_id = $1 AND status IN ('queued', 'running')`, id, next)

@@ -14,7 +14,7 @@ import (
 // Schedule is a cron spec in UTC whose due times are slots.
 type Schedule struct {
 	ID        string
-	Kind      string // "backup", "archive" or "discovery"
+	Kind      string // "backup", "archive", "discovery", "drill", "cleanup", "meta", "scrub" or "summary"
 	Spec      string
 	CreatedAt time.Time // slots before it do not count
 	Paused    bool
