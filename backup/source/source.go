@@ -1,8 +1,8 @@
 // Package source gives one read-only interface over a D1 database and a local
 // SQLite file, for export and for value comparison.
 //
-// It owns how statements reach a database and how answers come back as cells.
-// It knows nothing of dumps, and it never writes to what it reads.
+// It owns how statements reach a database, how answers come back as cells, and
+// what a database's values add up to. It knows nothing of dumps, and it never writes to what it reads.
 package source
 
 import (
