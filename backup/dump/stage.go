@@ -86,7 +86,7 @@ func (w *Writer) stagedRow(values []Value) error {
 		w.stageTable = w.stage()
 		w.buf = append(w.buf, "CREATE TABLE "...)
 		w.buf = append(w.buf, w.stageTable...)
-		w.buf = append(w.buf, "(c INTEGER,s INTEGER,v,PRIMARY KEY(c,s));\n"...)
+		w.buf = append(w.buf, stageColumns...)
 	}
 	out := w.chooseStaged(values)
 	for column, v := range values {
@@ -145,30 +145,12 @@ func (w *Writer) chooseStaged(values []Value) []bool {
 	return out
 }
 
-// pieces puts one value into the staging table. Text is cut between
-// characters, so that it stays readable.
+// pieces puts one value into the staging table.
 func (w *Writer) pieces(column int, v Value) error {
-	size := pieceBytes
-	if v.Kind == Blob {
-		size *= 2 // hex digits
-	}
 	rest := v.Bytes
 	for number := 0; len(rest) > 0; number++ {
-		n := min(size, len(rest))
-		if v.Kind == Text && n < len(rest) {
-			for back := 0; back < utf8.UTFMax-1 && !utf8.RuneStart(rest[n]); back++ {
-				n--
-			}
-		}
-		w.buf = append(w.buf, "INSERT INTO "...)
-		w.buf = append(w.buf, w.stageTable...)
-		w.buf = append(w.buf, " VALUES("...)
-		w.buf = strconv.AppendInt(w.buf, int64(column), 10)
-		w.buf = append(w.buf, ',')
-		w.buf = strconv.AppendInt(w.buf, int64(number), 10)
-		w.buf = append(w.buf, ',')
-		w.buf = AppendLiteral(w.buf, Value{v.Kind, rest[:n]})
-		w.buf = append(w.buf, ");\n"...)
+		n := pieceEnd(v.Kind, rest)
+		w.buf = appendPiece(w.buf, w.stageTable, column, number, Value{v.Kind, rest[:n]})
 		rest = rest[n:]
 		if err := w.spill(); err != nil {
 			return err
@@ -176,6 +158,38 @@ func (w *Writer) pieces(column int, v Value) error {
 	}
 	return nil
 }
+
+// pieceEnd tells how much of a value the next piece takes. Text is cut between
+// characters, so that it stays readable.
+func pieceEnd(kind Kind, rest []byte) int {
+	size := pieceBytes
+	if kind == Blob {
+		size *= 2 // hex digits
+	}
+	n := min(size, len(rest))
+	if kind == Text && n < len(rest) {
+		for back := 0; back < utf8.UTFMax-1 && !utf8.RuneStart(rest[n]); back++ {
+			n--
+		}
+	}
+	return n
+}
+
+// appendPiece appends the statement that puts a piece into the staging table.
+func appendPiece(dst []byte, stage string, column, number int, piece Value) []byte {
+	dst = append(dst, "INSERT INTO "...)
+	dst = append(dst, stage...)
+	dst = append(dst, " VALUES("...)
+	dst = strconv.AppendInt(dst, int64(column), 10)
+	dst = append(dst, ',')
+	dst = strconv.AppendInt(dst, int64(number), 10)
+	dst = append(dst, ',')
+	dst = AppendLiteral(dst, piece)
+	return append(dst, ");\n"...)
+}
+
+// stageColumns is what a staging table is made of.
+const stageColumns = "(c INTEGER,s INTEGER,v,PRIMARY KEY(c,s));\n"
 
 // unstage drops the staging table at its section's end.
 func (w *Writer) unstage() {

@@ -187,7 +187,7 @@ func classifyCreate(w *words) (kind StatementKind, table, name string) {
 			}
 			w.next()
 		}
-		return CreateTrigger, w.name(), name
+		return CreateTrigger, w.qualified(), name
 	}
 	return Other, "", ""
 }
