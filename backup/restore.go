@@ -30,7 +30,10 @@ type Restore struct {
 	Step           RestoreStep // the last that was begun
 	SafetyCopyID   string      // what the database held just before
 	BookmarkBefore string      // the same, for Time Travel: the way back
-	BookmarkAfter  string
+	ImportBookmark string      // what to ask D1 with for how far the import has come
+	BookmarkAfter  string      // of what the import left
+	ProgressBytes  int64       // of the upload
+	ProgressTotal  int64
 	Statements     int64 // that the import ran
 	RowsWritten    int64
 	Checks         []Check // what was compared at the end

@@ -16,12 +16,13 @@ import (
 // Config is what a Runner needs. Store is always needed; Bucket, and D1 or
 // Source, by a process that is started.
 type Config struct {
-	Store  *store.Store
-	Bucket object.Bucket
-	D1     *d1.Client
-	Source func(backup.Database) source.Source // what a database is read through; nil: D1
-	Log    *slog.Logger                        // nil: discarded
-	Clock  func() time.Time                    // nil: time.Now
+	Store   *store.Store
+	Bucket  object.Bucket
+	D1      *d1.Client
+	Restore *d1.Client                          // what restores write with; nil: D1
+	Source  func(backup.Database) source.Source // what a database is read through; nil: D1
+	Log     *slog.Logger                        // nil: discarded
+	Clock   func() time.Time                    // nil: time.Now
 
 	Nightly   string // cron spec, UTC; "0 3 * * *"
 	Weekly    string // cron spec, UTC; "0 4 * * 0"
@@ -80,6 +81,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Source == nil && c.D1 != nil {
 		c.Source = func(db backup.Database) source.Source { return source.D1(c.D1, db.ID, db.Name) }
 	}
+	c.Restore = restoreClient(c)
 	def(&c.Nightly, "0 3 * * *")
 	def(&c.Weekly, "0 4 * * 0")
 	def(&c.Discovery, "30 2 * * *")

@@ -140,6 +140,13 @@ func (a *attempt) mayBegin(ctx context.Context, s *store.Store) error {
 	if a.job.Status.Ended() {
 		return store.ErrFenced
 	}
+	restoring, err := s.Restoring(ctx, a.result.DatabaseID)
+	if err == nil && restoring {
+		err = store.ErrRunning // a database that is half restored is not backed up
+	}
+	if err != nil {
+		return err
+	}
 	if a.job.Slot == nil {
 		return nil
 	}

@@ -81,9 +81,12 @@ func (r *Runner) finishSolo(ctx context.Context, s *store.Store, job backup.Job,
 func (r *Runner) endLostJobs(ctx context.Context) error {
 	ids, err := r.store.LostJobs(ctx)
 	for _, id := range ids {
-		err := r.store.InTx(ctx, func(_ pgx.Tx, s *store.Store) error {
+		err := r.store.InTx(ctx, func(tx pgx.Tx, s *store.Store) error {
 			job, err := s.LockJob(ctx, id)
 			if err != nil || job.Status.Ended() {
+				return err
+			}
+			if again, err := r.takeUpRestore(ctx, tx, s, job); err != nil || again {
 				return err
 			}
 			if job.CancelRequestedAt != nil {

@@ -284,7 +284,7 @@ func TestImport(t *testing.T) {
 	})
 	stats, err := c.Import(t.Context(), "id", Upload{Size: int64(len(sql)), MD5: etag, Open: func() (io.ReadCloser, error) {
 		return io.NopCloser(strings.NewReader(sql)), nil
-	}}, nil)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func TestImportsThatFail(t *testing.T) {
 		"not importing":  `{"success":false,"error":"Not currently importing anything."}`,
 	} {
 		c := testClient(t, says(200, `{"success":true,"errors":[],"result":`+answer+`}`))
-		if _, err := c.Import(t.Context(), "id", up, nil); backup.Kind(err) == nil || c.Requests() > 2 {
+		if _, err := c.Import(t.Context(), "id", up); backup.Kind(err) == nil || c.Requests() > 2 {
 			t.Errorf("%s: %v after %d requests", name, err, c.Requests())
 		}
 	}
@@ -181,7 +181,7 @@ func TestImportsThatFail(t *testing.T) {
 		}
 		fmt.Fprintf(w, `{"success":true,"errors":[],"result":{"success":true,"filename":"f","upload_url":"http://%s/up?X-Amz-Signature=SECRET"}}`, r.Host)
 	})
-	if _, err := c.Import(t.Context(), "id", up, nil); !errors.Is(err, ErrInterrupted) || strings.Contains(err.Error(), "SECRET") {
+	if _, err := c.Import(t.Context(), "id", up); !errors.Is(err, ErrInterrupted) || strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("an upload that stands still: %v", err)
 	}
 }

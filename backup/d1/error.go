@@ -22,6 +22,8 @@ var (
 	// ErrInterrupted: the answer was cut, or never came. Rows that were handed
 	// over before are good.
 	ErrInterrupted = errors.New("the answer was cut")
+	// ErrNotImporting: a poll found no import, which never began or has ended.
+	ErrNotImporting = errors.New("no import is running")
 )
 
 // Error is a call that did not succeed.
@@ -92,6 +94,8 @@ func (e *Error) Unwrap() []error {
 	switch {
 	case e.interrupted:
 		kinds = append(kinds, ErrInterrupted)
+	case strings.Contains(m, "not currently importing"):
+		kinds = append(kinds, ErrNotImporting)
 	case strings.Contains(m, "string or blob too big"):
 		kinds = append(kinds, ErrTooBig)
 	case strings.Contains(m, "no such table"), strings.Contains(m, "no such column"):

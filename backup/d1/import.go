@@ -60,47 +60,85 @@ func (a *importAnswer) failure() error {
 // maxPolls bounds the wait for an import; each poll answers within half a minute.
 const maxPolls = 10_000
 
+// Importing is how far D1 has come with an import.
+type Importing struct {
+	Bookmark string // what to ask with next; it survives this process
+	Done     bool
+	Stats    ImportStats // once it is done
+}
+
 // Import runs SQL in a database by D1's import protocol: init, upload, ingest,
 // poll. It is not atomic: save a bookmark first. No step that changes anything
-// is sent twice; told, which may be nil, hears each step's name.
-func (c *Client) Import(ctx context.Context, id string, up Upload, told func(step string)) (ImportStats, error) {
-	if told == nil {
-		told = func(string) {}
-	}
-	told("init")
-	a, err := c.importStep(ctx, id, false, map[string]string{"action": "init", "etag": up.MD5})
+// is sent twice.
+func (c *Client) Import(ctx context.Context, id string, up Upload) (ImportStats, error) {
+	file, err := c.ImportUpload(ctx, id, up)
 	if err != nil {
 		return ImportStats{}, err
 	}
-	if a.UploadURL != "" { // none: Cloudflare has a file of this hash already
-		told("upload")
-		if err := c.put(ctx, a.UploadURL, up); err != nil {
-			return ImportStats{}, named(err, "upload the import for", id)
-		}
-	}
-	told("ingest")
-	if a, err = c.importStep(ctx, id, false, map[string]string{"action": "ingest", "etag": up.MD5, "filename": a.Filename}); err != nil {
-		return ImportStats{}, err
-	}
+	at, err := c.ImportIngest(ctx, id, up.MD5, file)
 	for range maxPolls {
-		switch {
-		case a.Status == "error" || a.Success != nil && !*a.Success:
-			return ImportStats{}, named(c.washed(a.failure()), "import into", id)
-		case a.Status == "complete":
-			return ImportStats{
-				Statements: a.Result.NumQueries, FinalBookmark: a.Result.FinalBookmark,
-				RowsWritten: int64(a.Result.Meta.RowsWritten), SizeAfter: int64(a.Result.Meta.SizeAfter),
-			}, nil
+		if err != nil || at.Done {
+			return at.Stats, err
 		}
-		told("poll")
 		if err := c.cfg.Pause(ctx, time.Second/4); err != nil {
 			return ImportStats{}, err
 		}
-		if a, err = c.importStep(ctx, id, true, map[string]string{"action": "poll", "current_bookmark": a.AtBookmark}); err != nil {
-			return ImportStats{}, err
-		}
+		at, err = c.ImportPoll(ctx, id, at.Bookmark)
 	}
 	return ImportStats{}, backup.Errorf(backup.ErrUnavailable, "the import into %s does not end", id)
+}
+
+// ImportUpload gives D1 the SQL of an import, and gives the name under which
+// D1 keeps it. It changes nothing in the database.
+func (c *Client) ImportUpload(ctx context.Context, id string, up Upload) (filename string, err error) {
+	a, err := c.importStep(ctx, id, false, map[string]string{"action": "init", "etag": up.MD5})
+	if err != nil {
+		return "", err
+	}
+	if a.UploadURL != "" { // none: Cloudflare has a file of this hash already
+		if err := c.put(ctx, a.UploadURL, up); err != nil {
+			return "", named(err, "upload the import for", id)
+		}
+	}
+	return a.Filename, nil
+}
+
+// ImportIngest tells D1 to run what was uploaded. It is sent once: an error
+// that wraps ErrUnavailable leaves open whether it runs.
+func (c *Client) ImportIngest(ctx context.Context, id, md5, filename string) (Importing, error) {
+	a, err := c.importStep(ctx, id, false, map[string]string{"action": "ingest", "etag": md5, "filename": filename})
+	if err != nil {
+		return Importing{}, err
+	}
+	return c.importing(a, id)
+}
+
+// ImportPoll asks how far an import has come, by the bookmark of the answer
+// before. Errors: ErrNotImporting where D1 knows of no import, which may have
+// ended; an error of another kind than ErrUnavailable is the import's own.
+func (c *Client) ImportPoll(ctx context.Context, id, bookmark string) (Importing, error) {
+	a, err := c.importStep(ctx, id, true, map[string]string{"action": "poll", "current_bookmark": bookmark})
+	if err != nil {
+		return Importing{}, err
+	}
+	at, err := c.importing(a, id)
+	if at.Bookmark == "" {
+		at.Bookmark = bookmark
+	}
+	return at, err
+}
+
+func (c *Client) importing(a importAnswer, id string) (Importing, error) {
+	if a.Status == "error" || a.Success != nil && !*a.Success {
+		return Importing{}, named(c.washed(a.failure()), "import into", id)
+	}
+	return Importing{
+		Bookmark: a.AtBookmark, Done: a.Status == "complete",
+		Stats: ImportStats{
+			Statements: a.Result.NumQueries, FinalBookmark: a.Result.FinalBookmark,
+			RowsWritten: int64(a.Result.Meta.RowsWritten), SizeAfter: int64(a.Result.Meta.SizeAfter),
+		},
+	}, nil
 }
 
 func (c *Client) importStep(ctx context.Context, id string, read bool, step map[string]string) (importAnswer, error) {

@@ -33,6 +33,10 @@ type Options struct {
 	MaxSQL  int64         // bytes of SQL, before compression: 64 GiB
 	MaxTime time.Duration // for all of it: 6 h
 	Clock   func() time.Time
+	// Keep is where the loaded database is left when the copy has proven, in
+	// the scratch folder's file system; "" for nowhere. What is there already is
+	// overwritten.
+	Keep string
 }
 
 func (o *Options) defaults() {
@@ -123,7 +127,22 @@ func Dump(ctx context.Context, stored io.Reader, c backup.Compression, m *backup
 		return p, err
 	}
 	p.Again = opt.Clock().Sub(checked)
-	return p, nil
+	return p, keep(path, opt.Keep)
+}
+
+// keep leaves the loaded database, on the disk for good, under another name.
+func keep(path, as string) error {
+	if as == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close(), os.Rename(path, as))
+	}
+	if err != nil {
+		return &backup.Error{Kind: backup.ErrUnavailable, Message: "the loaded database cannot be kept as " + as, Err: err}
+	}
+	return nil
 }
 
 func corrupt(format string, args ...any) error {

@@ -90,7 +90,7 @@ func (a account) load(t testing.TB, id string, sql []byte) (d1.ImportStats, erro
 	sum := md5.Sum(sql) //nolint:gosec // as above
 	return a.Import(t.Context(), id, d1.Upload{Size: int64(len(sql)), MD5: hex.EncodeToString(sum[:]), Open: func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(sql)), nil
-	}}, nil)
+	}})
 }
 
 // refused are the traps that the engine will not hold at all, with what it says.
