@@ -41,7 +41,8 @@ const (
 	TableLost     TableAction = "lost" // it is not in the copy
 )
 
-// refusedByD1 are the findings of a copy that D1's importer will not take back.
+// refusedByD1 are the findings of a copy that D1's importer will not take back,
+// unless the table that they are about has no rows.
 var refusedByD1 = map[string]bool{"orphans": true, "parent-missing": true, "key-mismatch": true}
 
 // Preview gives what a restore would do. It changes nothing. Errors: where it
@@ -264,7 +265,8 @@ func (w *run) holdable() error {
 		return nil
 	}
 	for _, f := range w.copy.Manifest.Findings {
-		if refusedByD1[f.Code] && (len(w.r.Tables) == 0 || slices.Contains(w.r.Tables, f.Object)) {
+		empty := slices.ContainsFunc(w.copy.Manifest.Sections, func(s backup.Section) bool { return s.Name == f.Object && s.Rows == 0 })
+		if refusedByD1[f.Code] && !empty && (len(w.r.Tables) == 0 || slices.Contains(w.r.Tables, f.Object)) {
 			return notForD1(f.Message)
 		}
 	}

@@ -106,17 +106,6 @@ func (p *place) config(saved *backup.Restore) restore.Config {
 	}
 }
 
-func (p *place) id(t testing.TB, name string) string {
-	t.Helper()
-	for _, db := range p.Databases() {
-		if db.Name == name {
-			return db.ID
-		}
-	}
-	t.Fatalf("the account has no %s", name)
-	return ""
-}
-
 func (p *place) ask(id string) exporttest.Ask { return exporttest.AskSQL(p.DB(id)) }
 
 // body is the hash of what a database holds now.
@@ -358,5 +347,26 @@ func TestIntoFile(t *testing.T) {
 		if err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
+	}
+}
+
+// TestSequencesStay: SQLite never drops sqlite_sequence, so that a database
+// which had one keeps it, empty; that is no difference.
+func TestSequencesStay(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, false)
+	id := p.make(t, "db", `CREATE TABLE t(id INTEGER PRIMARY KEY, v)`, `INSERT INTO t VALUES(1, 'x')`)
+	m, err := p.copyOf(t.Context(), backup.Manual, id, "db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.run(t, id, `CREATE TABLE s(id INTEGER PRIMARY KEY AUTOINCREMENT)`, `INSERT INTO s VALUES(41)`)
+	var saved backup.Restore
+	r := backup.Restore{Target: backup.RestoreInPlace, Name: "db", Confirm: "db", CreatedAt: time.Now()}
+	ok(t, r, restore.Run(t.Context(), p.config(&saved), p.open(m), &r))
+	p.run(t, id, `CREATE TABLE s(id INTEGER PRIMARY KEY AUTOINCREMENT)`, `INSERT INTO s DEFAULT VALUES`)
+	var n int
+	if err := p.DB(id).QueryRowContext(t.Context(), `SELECT id FROM s`).Scan(&n); err != nil || n != 1 {
+		t.Errorf("the old sequence goes on: %d, %v", n, err)
 	}
 }

@@ -63,6 +63,14 @@ func simulated(t testing.TB, pieces bool) account {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a := serve(t, sim)
+	a.pieces = pieces
+	return a
+}
+
+// serve gives a simulated account, which is closed when the test ends.
+func serve(t testing.TB, sim *d1sim.Account) account {
+	t.Helper()
 	srv := httptest.NewServer(sim.Handler())
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
@@ -73,7 +81,7 @@ func simulated(t testing.TB, pieces bool) account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return account{Client: c, url: srv.URL, pieces: pieces}
+	return account{Client: c, url: srv.URL}
 }
 
 func TestContract(t *testing.T) {
