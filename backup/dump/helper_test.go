@@ -113,6 +113,13 @@ func strs(t testing.TB, db *sql.DB, query string, args ...any) (out []string) {
 // what these tests need. Tables go in the order of their making.
 func dumpOf(t testing.TB, db *sql.DB) ([]byte, dump.Contents) {
 	t.Helper()
+	text, c, _ := dumpAndLint(t, db)
+	return text, c
+}
+
+// dumpAndLint gives besides what the Writer found.
+func dumpAndLint(t testing.TB, db *sql.DB) ([]byte, dump.Contents, []dump.Finding) {
+	t.Helper()
 	var buf bytes.Buffer
 	w := dump.NewWriter(&buf, testHeader)
 	for _, o := range objects(t, db, "1") {
@@ -139,7 +146,7 @@ func dumpOf(t testing.TB, db *sql.DB) ([]byte, dump.Contents) {
 	}
 	c, err := w.Finish(testFooter)
 	check(t, err)
-	return buf.Bytes(), c
+	return buf.Bytes(), c, w.Findings()
 }
 
 func dumpPart(t testing.TB, db *sql.DB, w *dump.Writer, part, kind string) {

@@ -86,8 +86,8 @@ func (l *Linter) Add(s Statement) {
 		w := newWords(s.SQL)
 		object = string(w.Text(w.tok))
 	}
-	if len(s.SQL) > MaxD1Statement {
-		l.find(s, object, "statement-too-long", "a statement of %d bytes; D1 takes at most %d", len(s.SQL), MaxD1Statement)
+	if n := len(s.SQL); n > MaxD1Statement {
+		l.length(s, object, n)
 	}
 	if err := Allowed(s); err != nil {
 		l.find(s, object, "statement-refused", "%s", refusal(s))
@@ -100,12 +100,21 @@ func (l *Linter) Add(s Statement) {
 	}
 }
 
+func (l *Linter) length(s Statement, object string, n int) {
+	l.find(s, object, "statement-too-long", "a statement of %d bytes; D1 takes at most %d", n, MaxD1Statement)
+}
+
+// row takes the bytes of a row's values.
+func (l *Linter) row(s Statement, n int) {
+	if n > maxD1Row {
+		l.find(s, s.Table, "row-too-long", "a row whose values take %d bytes; D1 takes rows of at most %d", n, maxD1Row)
+	}
+}
+
 // insert sums the long values of a row.
 func (l *Linter) insert(s Statement) {
 	if !s.Stage {
-		if l.staged > maxD1Row {
-			l.find(s, s.Table, "row-too-long", "a row whose long values alone take %d bytes; D1 takes rows of at most %d", l.staged, maxD1Row)
-		}
+		l.row(s, l.staged)
 		l.staged = 0
 		return
 	}
@@ -126,6 +135,9 @@ func (l *Linter) create(s Statement) {
 	switch s.Kind {
 	case CreateVirtualTable:
 		l.made[strings.ToLower(s.Name)] = len(l.made)
+		if m := module(s.SQL); !isOneOf([]byte(m), "fts5", "fts5vocab") {
+			l.find(s, s.Name, "module-refused", "a virtual table of the module %q; of these D1 has fts5 and fts5vocab alone", m)
+		}
 		return
 	case CreateView:
 		l.made[strings.ToLower(s.Name)] = len(l.made)
@@ -194,6 +206,18 @@ func (l *Linter) reaches(from, to int, place map[string]int) bool {
 		return false
 	}
 	return walk(from)
+}
+
+// module gives the module of a CREATE VIRTUAL TABLE.
+func module(sql []byte) string {
+	w := newWords(sql)
+	for w.tok.Kind != TokenEnd {
+		if w.is("USING") {
+			return w.name()
+		}
+		w.next()
+	}
+	return ""
 }
 
 // references lists the tables that a CREATE TABLE names behind REFERENCES.

@@ -32,6 +32,7 @@ func TestLint(t *testing.T) {
 		{"long schema", "CREATE TABLE t(a /*" + strings.Repeat("x", 100_000) + "*/);", "statement-too-long t"},
 		{"row of blobs", "CREATE TABLE t(a, b); INSERT INTO t VALUES(zeroblob(1500000), zeroblob(500001));", "row-too-long t"},
 		{"row at the limit", "CREATE TABLE t(a, b); INSERT INTO t VALUES(zeroblob(1500000), zeroblob(499000));", ""},
+		{"modules", "CREATE VIRTUAL TABLE r USING rtree(id, a, b); CREATE VIRTUAL TABLE f USING Fts5(a); CREATE VIRTUAL TABLE g USING fts5vocab('f', 'row');", "module-refused r"},
 		{"reserved", "CREATE TABLE _CF_x(a);", "name-reserved _CF_x"},
 		{"arguments", "CREATE VIEW v AS SELECT max(" + repeat(33, column, ",") + ") FROM (SELECT 1); CREATE VIEW w AS SELECT max(" + repeat(32, column, ",") + ");", "too-many-arguments v"},
 		{"columns are no arguments", "CREATE TABLE t(" + repeat(50, column, ",") + "); CREATE INDEX i ON t(" + repeat(50, column, ",") + "); CREATE TRIGGER g AFTER DELETE ON t BEGIN INSERT INTO t(" + repeat(50, column, ",") + ") VALUES(" + repeat(50, func(int) string { return "1" }, ",") + "); END;", ""},
@@ -42,7 +43,7 @@ func TestLint(t *testing.T) {
 			t.Parallel()
 			db := openSQLite(t)
 			exec(t, db, test.setup)
-			text, _ := dumpOf(t, db)
+			text, _, written := dumpAndLint(t, db)
 			findings, err := dump.Lint(bytes.NewReader(text))
 			check(t, err)
 			var got []string
@@ -54,6 +55,9 @@ func TestLint(t *testing.T) {
 			}
 			if strings.Join(got, ";") != test.want {
 				t.Fatalf("got %q, want %q", got, test.want)
+			}
+			if !slices.EqualFunc(written, findings, func(a, b dump.Finding) bool { return a.Code == b.Code && a.Object == b.Object }) {
+				t.Errorf("the Writer found %v, the Linter %v", written, findings)
 			}
 		})
 	}

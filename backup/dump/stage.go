@@ -75,13 +75,27 @@ func literalSize(v Value) int {
 	return len(AppendLiteral(nil, v))
 }
 
+// weight is what a text or blob takes in a row; what numbers take is left out.
+func (v Value) weight() int {
+	switch v.Kind {
+	case Text:
+		return len(v.Bytes)
+	case Blob:
+		return len(v.Bytes) / 2
+	}
+	return 0
+}
+
 // stagedRow writes a row that is too long for one statement.
 func (w *Writer) stagedRow(values []Value) error {
+	weight := 0
 	for _, v := range values {
 		if v.Check() != nil {
 			return w.invalidValue(values)
 		}
+		weight += v.weight()
 	}
+	w.lint.row(Statement{Table: w.table.Name}, weight)
 	if w.stageTable == "" {
 		w.stageTable = w.stage()
 		w.buf = append(w.buf, "CREATE TABLE "...)
@@ -111,6 +125,8 @@ func (w *Writer) stagedRow(values []Value) error {
 	w.buf = append(w.buf, ");\n"...)
 	if n := len(w.buf) - start - 1; n > MaxStatement {
 		return w.fail("%w: a row of table %s takes a statement of %d bytes; a dump holds at most %d", ErrInvalid, QuoteIdent(w.table.Name), n, MaxStatement)
+	} else if n > MaxD1Statement {
+		w.lint.length(Statement{Table: w.table.Name}, w.table.Name, n)
 	}
 	w.buf = append(w.buf, "DELETE FROM "...)
 	w.buf = append(w.buf, w.stageTable...)

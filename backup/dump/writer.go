@@ -15,6 +15,7 @@ type Writer struct {
 	stream
 	reserved map[string]struct{} // names in lower case
 	sequence bool                // sqlite_sequence exists in what was written
+	lint     *Linter
 	err      error
 
 	part       bool   // a part is open
@@ -37,7 +38,7 @@ type Cutter interface {
 // says that the footer does.
 func NewWriter(w io.Writer, h Header) *Writer {
 	h.Redactions = slices.Clone(h.Redactions)
-	d := &Writer{reserved: map[string]struct{}{}}
+	d := &Writer{reserved: map[string]struct{}{}, lint: NewLinter()}
 	d.start(w, h)
 	d.err = checkHeader(h)
 	d.buf = append(d.buf, foreignKeysOff+"\n"+begin+"\n"...)
@@ -355,10 +356,15 @@ func (w *Writer) schema(sql []byte, section string) error {
 	case kind == Insert && refillable(table):
 		w.counted()
 	}
+	w.lint.Add(s)
 	w.buf = append(w.buf, sql...)
 	w.buf = append(w.buf, '\n')
 	return w.spill()
 }
+
+// Findings says, after Finish, what D1 would not take of what was written, as
+// Lint says of the dump; they have no offsets.
+func (w *Writer) Findings() []Finding { return w.lint.Findings() }
 
 // terminate ends a statement with its semicolon: at the end of its last line,
 // for a line feed before it would become part of the schema, but on a line of

@@ -115,8 +115,9 @@ func (h *pageHandler) Row(stmt int, cells []backup.Cell) error {
 func (r *pager) table(ctx context.Context, p *part) error {
 	var last []dump.Value // of the last row written: its key
 	var done int64        // rows written
+	write := r.writeRow(p)
 	keep := func(row []dump.Value) error {
-		if err := r.writeRow(row); err != nil {
+		if err := write(row); err != nil {
 			return err
 		}
 		last = remember(last, row, p.key)

@@ -89,6 +89,7 @@ func (p *plan) add(t *table, modes map[string]mode) {
 	if len(part.dump.Columns) == 0 {
 		part.bare = true
 	}
+	part.watchNumbers()
 	p.parts = append(p.parts, part)
 }
 
@@ -166,83 +167,6 @@ func (p *plan) addOwn(part, name, of string, columns ...string) {
 	})
 }
 
-// missing is a table that a foreign key names and that comes later in the dump.
-type missing struct {
-	name string
-	keys [][]string // columns that are referenced together
-}
-
-// linkParts gives each table what D1's importer, which knows no way to switch
-// foreign keys off, needs to take its rows: placeholders for the tables of a
-// cycle that come later, and at once the unique indexes that may be the keys
-// which other tables reference.
-func (p *plan) linkParts() {
-	place := map[string]int{}
-	for i, part := range p.parts {
-		place[fold(part.table.Name)] = i
-	}
-	parents := map[string]bool{}
-	for i, part := range p.parts {
-		for _, r := range part.table.References {
-			at, ok := place[r.Table]
-			if !ok {
-				p.find("parent-missing", part.table.Name, false, "a foreign key names the table %q, which does not exist: D1's importer refuses every row of this table until it does", r.Table)
-			}
-			if !ok || at == i {
-				continue
-			}
-			parents[r.Table] = true
-			if at > i {
-				part.miss(p.parts[at].table, r.Columns)
-			}
-		}
-	}
-	for _, o := range p.schema.Objects {
-		if i, ok := place[fold(o.Table)]; ok && o.Type == "index" && parents[fold(o.Table)] && unique(o.SQL) {
-			p.parts[i].indexes = append(p.parts[i].indexes, o.SQL)
-		}
-	}
-}
-
-// miss notes that a later table is referenced by these columns of it.
-func (p *part) miss(t *table, columns []string) {
-	if len(columns) == 0 {
-		pk := slices.Clone(t.Columns)
-		slices.SortFunc(pk, func(a, b column) int { return a.PK - b.PK })
-		for _, c := range pk {
-			if c.PK > 0 {
-				columns = append(columns, c.Name)
-			}
-		}
-	}
-	if len(columns) == 0 {
-		return // no key to reference: D1 takes no row of the child anyway
-	}
-	i := slices.IndexFunc(p.missing, func(m missing) bool { return m.name == t.Name })
-	if i < 0 {
-		p.missing = append(p.missing, missing{name: t.Name})
-		i = len(p.missing) - 1
-	}
-	same := func(key []string) bool { return slices.Equal(key, columns) }
-	if !slices.ContainsFunc(p.missing[i].keys, same) {
-		p.missing[i].keys = append(p.missing[i].keys, columns)
-	}
-}
-
-// unique tells whether a statement is CREATE UNIQUE INDEX.
-func unique(sql string) bool {
-	for i, n := 0, 0; i < len(sql); {
-		j := skipToken(sql, i)
-		if word := fold(sql[i:j]); wordByte(sql[i]) {
-			if n++; n == 2 {
-				return word == "unique"
-			}
-		}
-		i = j
-	}
-	return false
-}
-
 // begin writes a table's definition and what its rows need.
 func (p *part) begin(w *dump.Writer) error {
 	if err := w.BeginTable(p.dump); err != nil {
@@ -250,6 +174,11 @@ func (p *part) begin(w *dump.Writer) error {
 	}
 	for _, m := range p.missing {
 		if err := w.Placeholder(m.name, m.keys...); err != nil {
+			return err
+		}
+	}
+	for _, sql := range p.first {
+		if err := w.Index(sql); err != nil {
 			return err
 		}
 	}
@@ -273,7 +202,7 @@ func (p *plan) schemaPart(kind string) []string {
 	var out []string
 	for _, o := range p.schema.Objects {
 		with := func(part *part) bool {
-			return slices.Contains(part.indexes, o.SQL) && fold(part.table.Name) == fold(o.Table)
+			return fold(part.table.Name) == fold(o.Table) && (slices.Contains(part.first, o.SQL) || slices.Contains(part.indexes, o.SQL))
 		}
 		if o.Type == kind && !(kind == "index" && slices.ContainsFunc(p.parts, with)) {
 			out = append(out, o.SQL)

@@ -80,7 +80,9 @@ type part struct {
 	desc    []bool
 	bare    bool      // only the definition is written, no rows
 	missing []missing // tables that come later and that its foreign keys name
-	indexes []string  // of its own, that other tables may reference
+	first   []string  // its own indexes that stand before its rows
+	indexes []string  // and behind them: other tables may reference them
+	watch   *watch    // over its rows; nil where nothing of them can trouble D1
 }
 
 // alias is the name of the table within a query: a column of the user's cannot

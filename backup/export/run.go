@@ -203,7 +203,28 @@ func (a *attempt) fill(ctx context.Context, s *sink) error {
 	}
 	a.out.contents, err = a.w.Finish(dump.Footer{Consistency: string(a.out.consistency), BookmarkAfter: a.out.after, Duration: a.req.Clock().Sub(a.started)})
 	a.tell()
+	a.found()
 	return err
+}
+
+// maxImport is the largest file that D1 imports, in bytes
+// (developers.cloudflare.com/d1/platform/limits).
+const maxImport = 5_000_000_000
+
+// found adds what was learned while the dump was written: of its rows, and of
+// what D1 would not take back.
+func (a *attempt) found() {
+	for _, p := range a.plan.parts {
+		a.out.findings = append(a.out.findings, p.findings()...)
+	}
+	for _, f := range a.w.Findings() {
+		a.out.findings = append(a.out.findings, backup.Finding{Code: f.Code, Object: f.Object, Message: f.Message})
+	}
+	if n := a.out.contents.Size; n > maxImport {
+		a.out.findings = append(a.out.findings, backup.Finding{
+			Code: "import-too-large", Message: fmt.Sprintf("the dump has %d bytes, and D1 imports files of at most %d: it goes back in parts, a few tables each", n, int64(maxImport)),
+		})
+	}
 }
 
 func orphans(n int64) backup.Finding {
@@ -225,11 +246,17 @@ func (a *attempt) tell() {
 
 const tellRows = 1000
 
-func (a *attempt) writeRow(row []dump.Value) error {
-	if a.rows++; a.rows >= tellRows {
-		a.tell()
+// writeRow gives what writes the rows of a part.
+func (a *attempt) writeRow(p *part) func([]dump.Value) error {
+	return func(row []dump.Value) error {
+		if a.rows++; a.rows >= tellRows {
+			a.tell()
+		}
+		if p.watch != nil {
+			p.watch.row(row)
+		}
+		return a.w.Row(row)
 	}
-	return a.w.Row(row)
 }
 
 // writeRest writes what follows the tables: counters, then the rest of the

@@ -19,13 +19,13 @@ import (
 const (
 	askObjects = `SELECT type, hex(name), hex(tbl_name), hex(sql) FROM sqlite_schema ORDER BY rowid`
 	askTables  = `SELECT hex(name), type, wr FROM pragma_table_list WHERE schema = 'main'`
-	askColumns = `SELECT hex(l.name), hex(x.name), x.hidden, x.pk FROM pragma_table_list l, pragma_table_xinfo(l.name) x` +
+	askColumns = `SELECT hex(l.name), hex(x.name), x.hidden, x.pk, hex(x.type) FROM pragma_table_list l, pragma_table_xinfo(l.name) x` +
 		` WHERE l.schema = 'main' AND l.type IN (%s) AND l.name NOT LIKE '\_cf\_%%' ESCAPE '\' ORDER BY l.name, x.cid`
-	askParents = `SELECT hex(l.name), hex(f."table"), f.seq, hex(f."to") FROM pragma_table_list l, pragma_foreign_key_list(l.name) f` +
+	askParents = `SELECT hex(l.name), hex(f."table"), f.seq, hex(f."to"), hex(f."from") FROM pragma_table_list l, pragma_foreign_key_list(l.name) f` +
 		` WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE '\_cf\_%' ESCAPE '\' ORDER BY l.name, f.id, f.seq`
-	askKeys = `SELECT hex(l.name), x.cid, x."desc", hex(x.coll) FROM pragma_table_list l, pragma_index_list(l.name) i, pragma_index_xinfo(i.name) x` +
-		` WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE '\_cf\_%' ESCAPE '\' AND i.origin = 'pk' AND x.key = 1 ORDER BY l.name, x.seqno`
-	askOneTable = `SELECT hex(CAST(X'%s' AS TEXT)), hex(name), hidden, pk FROM pragma_table_xinfo(CAST(X'%[1]s' AS TEXT)) ORDER BY cid`
+	askKeys = `SELECT hex(l.name), x.cid, x."desc", hex(x.coll), i.seq, i.origin FROM pragma_table_list l, pragma_index_list(l.name) i, pragma_index_xinfo(i.name) x` +
+		` WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE '\_cf\_%' ESCAPE '\' AND i."unique" AND NOT i.partial AND x.key = 1 ORDER BY l.name, i.seq, x.seqno`
+	askOneTable = `SELECT hex(CAST(X'%s' AS TEXT)), hex(name), hidden, pk, hex(type) FROM pragma_table_xinfo(CAST(X'%[1]s' AS TEXT)) ORDER BY cid`
 )
 
 // entry is a row of sqlite_schema that has SQL.
@@ -38,11 +38,12 @@ type column struct {
 	Name   string
 	Hidden int // 0 ordinary, 1 hidden in a virtual table, 2 and 3 generated
 	PK     int // position in the primary key, from 1; 0 for none
+	Type   string
 }
 
-// keyColumn is a column of the index that keeps a primary key unique.
+// keyColumn is a column of an index that keeps a key unique.
 type keyColumn struct {
-	Column  int // its place in the table's columns
+	Column  int // its place in the table's columns; negative for the rowid or an expression
 	Desc    bool
 	Collate string
 }
@@ -53,15 +54,17 @@ type table struct {
 	Virtual      bool
 	WithoutRowid bool
 	Columns      []column
-	Key          []keyColumn // empty for a rowid table whose key is the rowid, or that has none
-	References   []reference // its foreign keys
-	Unreadable   error       // a virtual table whose module is missing here
+	Key          []keyColumn   // empty for a rowid table whose key is the rowid, or that has none
+	Unique       [][]keyColumn // the unique indexes but for partial ones, the primary key's among them
+	References   []reference   // its foreign keys
+	Unreadable   error         // a virtual table whose module is missing here
 }
 
 // reference is a foreign key.
 type reference struct {
 	Table   string   // the parent, folded
 	Columns []string // of the parent; none: its primary key
+	From    []string // the table's own
 }
 
 // schema is everything of a database that is not rows.
@@ -221,8 +224,8 @@ func (s *schema) addDetails(rows [][][]string, byName map[string]*table) error {
 		return err
 	}
 	for _, r := range rows[3] {
-		var name, parent, column string
-		if err := unhexAll([]string{r[0], r[1], r[3]}, &name, &parent, &column); err != nil {
+		var name, parent, column, from string
+		if err := unhexAll([]string{r[0], r[1], r[3], r[4]}, &name, &parent, &column, &from); err != nil {
 			return err
 		}
 		t := byName[fold(name)]
@@ -232,11 +235,21 @@ func (s *schema) addDetails(rows [][][]string, byName map[string]*table) error {
 		if r[2] == "0" {
 			t.References = append(t.References, reference{Table: fold(parent)})
 		}
-		if n := len(t.References); n > 0 && column != "" {
-			t.References[n-1].Columns = append(t.References[n-1].Columns, column)
+		if n := len(t.References); n > 0 {
+			last := &t.References[n-1]
+			last.From = append(last.From, from)
+			if column != "" {
+				last.Columns = append(last.Columns, column)
+			}
 		}
 	}
-	for _, r := range rows[4] {
+	return s.addKeys(rows[4], byName)
+}
+
+// addKeys takes the columns of unique indexes, in the order of the indexes.
+func (s *schema) addKeys(rows [][]string, byName map[string]*table) error {
+	last := ""
+	for _, r := range rows {
 		name, err := unhex(r[0])
 		if err != nil {
 			return err
@@ -249,11 +262,18 @@ func (s *schema) addDetails(rows [][][]string, byName map[string]*table) error {
 		if k.Column, err = strconv.Atoi(r[1]); err == nil {
 			k.Collate, err = unhex(r[3])
 		}
-		if err != nil || k.Column < 0 || k.Column >= len(t.Columns) {
-			return backup.Errorf(backup.ErrUnavailable, "the primary key of %q has a column %q that the table lacks", name, r[1])
+		primary := r[5] == "pk"
+		if err != nil || k.Column < 0 && primary || k.Column >= len(t.Columns) {
+			return backup.Errorf(backup.ErrUnavailable, "a unique index of %q has a column %q that the table lacks", name, r[1])
 		}
 		k.Desc = r[2] == "1"
-		t.Key = append(t.Key, k)
+		if primary {
+			t.Key = append(t.Key, k)
+		}
+		if index := r[0] + " " + r[4]; index != last || len(t.Unique) == 0 {
+			t.Unique, last = append(t.Unique, nil), index
+		}
+		t.Unique[len(t.Unique)-1] = append(t.Unique[len(t.Unique)-1], k)
 	}
 	return nil
 }
@@ -262,7 +282,7 @@ func (s *schema) addColumns(rows [][]string, byName map[string]*table) error {
 	for _, r := range rows {
 		var name string
 		var c column
-		if err := unhexAll(r[:2], &name, &c.Name); err != nil {
+		if err := unhexAll([]string{r[0], r[1], r[4]}, &name, &c.Name, &c.Type); err != nil {
 			return err
 		}
 		var err1, err2 error

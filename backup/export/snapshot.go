@@ -30,7 +30,7 @@ func (a *attempt) inOne(ctx context.Context) ([][][]dump.Value, error) {
 				h.steps = append(h.steps, step{part: i, group: g, extra: -1})
 			}
 		}
-		d := newDecoder(p, counts, a.desc.Exact, a.writeRow)
+		d := newDecoder(p, counts, a.desc.Exact, a.writeRow(p))
 		d.collect = true
 		h.decoders = append(h.decoders, d)
 	}

@@ -65,6 +65,7 @@ type Proof struct {
 	Load        time.Duration    // reading, hashing and loading
 	Check       time.Duration    // integrity, foreign keys, row counts
 	Again       time.Duration    // the second dump
+	marker      *marker
 }
 
 // Origin says what vouches for where a dump came from.
@@ -104,7 +105,7 @@ func Dump(ctx context.Context, stored io.Reader, c backup.Compression, m *backup
 		return nil, &backup.Error{Kind: backup.ErrUnavailable, Message: "no scratch folder can be made for the proof", Next: "make room, or set TMPDIR to a folder with room", Err: err}
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	p := &Proof{Origin: SelfConsistent}
+	p := &Proof{Origin: SelfConsistent, marker: newMarker()}
 	path := filepath.Join(dir, "copy.sqlite")
 	began := opt.Clock()
 	if err := p.load(ctx, stored, c, m, path, opt); err != nil {
@@ -212,6 +213,7 @@ func (p *Proof) run(ctx context.Context, d *dump.Reader, l *loader) error {
 			return &backup.Error{Kind: backup.ErrCorrupt, Message: "it holds a statement that no dump of Patina's holds, which was not run", Err: err}
 		}
 		lint.Add(s)
+		s.SQL = p.marker.mark(s)
 		if err := l.exec(ctx, s); err != nil {
 			return err
 		}
@@ -253,7 +255,11 @@ func (p *Proof) again(ctx context.Context, path string) error {
 		return fmt.Errorf("open the loaded copy: %w", err)
 	}
 	defer func() { _ = src.Close() }()
-	c, err := export.Contents(ctx, src)
+	var loaded source.Source = src
+	if len(p.marker.found) > 0 {
+		loaded = unmarked{src, p.marker.word}
+	}
+	c, err := export.Contents(ctx, loaded)
 	if err != nil {
 		return inTime(ctx, err)
 	}
