@@ -1,8 +1,10 @@
 package export
 
 import (
+	"fmt"
 	"slices"
 
+	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
 )
 
@@ -26,12 +28,12 @@ func (p *plan) linkParts() {
 		for _, r := range part.table.References {
 			at, ok := place[r.Table]
 			if !ok {
-				p.find("parent-missing", part.table.Name, false, "a foreign key names the table %q, which does not exist: D1's importer refuses every row of this table until it does", r.Table)
+				part.refuse("parent-missing", "a foreign key names the table %q, which does not exist: D1's importer refuses every row of this table until it does", r.Table)
 				continue
 			}
 			parent := p.parts[at]
 			if !parent.table.hasKey(r) {
-				p.find("key-mismatch", part.table.Name, false, "a foreign key names columns of %q that are not its key and have no unique index of their own: D1's importer refuses every row of this table until they have", parent.table.Name)
+				part.refuse("key-mismatch", "a foreign key names columns of %q that are not its key and have no unique index of their own: D1's importer refuses every row of this table until they have", parent.table.Name)
 				continue
 			}
 			if _, seen := parents[r.Table]; !seen {
@@ -58,6 +60,11 @@ func (p *plan) linkParts() {
 			p.parts[i].indexes = append(p.parts[i].indexes, o.SQL)
 		}
 	}
+}
+
+// refuse notes why D1 would take no row of the table.
+func (p *part) refuse(code, message string, args ...any) {
+	p.refused = append(p.refused, backup.Finding{Code: code, Object: p.table.Name, Message: fmt.Sprintf(message, args...)})
 }
 
 // hasKey tells whether SQLite finds a key for what r references in the table

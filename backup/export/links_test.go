@@ -103,7 +103,7 @@ func TestKeysMatch(t *testing.T) {
 		if strings.Contains(c.parent, "VIEW") {
 			want = "parent-missing c"
 		}
-		if got := found(t, append(strings.Split(c.parent, "; "), child)...); slices.Contains(got, want) != refused || len(got) > 1 {
+		if got := found(t, append(strings.Split(c.parent, "; "), child, "INSERT INTO c VALUES(NULL, NULL)")...); slices.Contains(got, want) != refused || len(got) > 1 {
 			t.Errorf("%s; references %q: SQLite says %v, and the findings are %q", c.parent, c.child, err, got)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
 )
 
@@ -78,11 +79,12 @@ type part struct {
 	key     []int  // places among the sources of the columns that page the table
 	keySQL  []string
 	desc    []bool
-	bare    bool      // only the definition is written, no rows
-	missing []missing // tables that come later and that its foreign keys name
-	first   []string  // its own indexes that stand before its rows
-	indexes []string  // and behind them: other tables may reference them
-	watch   *watch    // over its rows; nil where nothing of them can trouble D1
+	bare    bool             // only the definition is written, no rows
+	missing []missing        // tables that come later and that its foreign keys name
+	first   []string         // its own indexes that stand before its rows
+	indexes []string         // and behind them: other tables may reference them
+	watch   *watch           // over its rows; nil where nothing of them can trouble D1
+	refused []backup.Finding // why D1 would take no row of it
 }
 
 // alias is the name of the table within a query: a column of the user's cannot

@@ -203,7 +203,9 @@ func (a *attempt) fill(ctx context.Context, s *sink) error {
 	}
 	a.out.contents, err = a.w.Finish(dump.Footer{Consistency: string(a.out.consistency), BookmarkAfter: a.out.after, Duration: a.req.Clock().Sub(a.started)})
 	a.tell()
-	a.found()
+	if err == nil {
+		a.found()
+	}
 	return err
 }
 
@@ -214,7 +216,10 @@ const maxImport = 5_000_000_000
 // found adds what was learned while the dump was written: of its rows, and of
 // what D1 would not take back.
 func (a *attempt) found() {
-	for _, p := range a.plan.parts {
+	for i, p := range a.plan.parts { // each has its section
+		if a.out.contents.Sections[i].Rows > 0 {
+			a.out.findings = append(a.out.findings, p.refused...)
+		}
 		a.out.findings = append(a.out.findings, p.findings()...)
 	}
 	for _, f := range a.w.Findings() {

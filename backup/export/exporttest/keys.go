@@ -21,7 +21,15 @@ func parents() Trap {
 		`CREATE TABLE a_child(m REFERENCES m_middle(id) ON DELETE CASCADE, p REFERENCES zz_parent)`,
 		`INSERT INTO zz_parent VALUES('p')`, `INSERT INTO m_middle VALUES(1, 'p')`, `INSERT INTO a_child VALUES(1, 'p'), (NULL, NULL)`,
 		`CREATE TABLE dangling(x REFERENCES nowhere(id))`,
-	}, Code: "parent-missing"}
+	}}
+}
+
+// missingParent has rows whose foreign key names a table that was dropped.
+func missingParent() Trap {
+	return Trap{Name: "fk-parent-missing", Statements: []string{
+		`CREATE TABLE parent(id INTEGER PRIMARY KEY)`, `CREATE TABLE child(x, y REFERENCES parent(id))`,
+		`INSERT INTO child VALUES(1, NULL)`, `DROP TABLE parent`,
+	}, Code: "parent-missing", Import: "no such table: main.parent"}
 }
 
 // uniqueParent has a parent key that is an index of its own, which must be there

@@ -30,7 +30,7 @@ func Traps() []Trap {
 		rowids(), shadowedRowids(), keys(), withoutRowid(), longKeys(),
 		wide("columns-100", "", 100), wide("columns-100-key", "c0 INTEGER PRIMARY KEY", 100), wide("columns-99", "", 99),
 		longValues(), longRows(), constrained(),
-		cycles(), parents(), uniqueParent(), orphans(), uniqueSelf(), uniqueCycle(), laterSelf(), laterCycle(), mismatched(),
+		cycles(), parents(), uniqueParent(), orphans(), uniqueSelf(), uniqueCycle(), laterSelf(), laterCycle(), mismatched(), missingParent(),
 		names(), comments(), schemaKinds(), sequences(), droppedSequence(), statistics(),
 		fts(), externalFTS(), contentlessFTS(), rtree(),
 		manyTables(), migrations(), commit(),
