@@ -226,3 +226,75 @@ func TestDownloadForD1(t *testing.T) {
 		t.Errorf("for=mysql: %d", res.status)
 	}
 }
+
+func TestDownloadTable(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d, c, body := b.database("groveauth")
+	p := b.program(b.token(store.Viewer, true))
+	path := "/download/" + c.Date.String() + "/groveauth?backup=" + c.ID
+	want := func(opt dump.TableOptions) string {
+		var out bytes.Buffer
+		must(t, dump.OneTable(&out, bytes.NewReader(body), "users", opt))
+		return out.String()
+	}
+	tags := map[string]bool{`"` + c.SHA256 + `"`: true, `"` + c.SHA256 + `-d1"`: true}
+	for query, opt := range map[string]dump.TableOptions{
+		"&table=users":                    {},
+		"&table=users&for=d1":             {ForD1: true},
+		"&table=users&as=u_2&for=d1":      {ForD1: true, As: "u_2"},
+		"&table=users&as=u%22%27%0A%3B--": {As: "u\"'\n;--"},
+	} {
+		res := p.get(path+query, "Range", "bytes=0-9")
+		if res.status != 200 || res.body != want(opt) || res.header.Get("Accept-Ranges") != "none" || res.header.Get("Repr-Digest") != "" {
+			t.Errorf("%s: %d, %d bytes, %v", query, res.status, len(res.body), res.header)
+		}
+		tag := res.header.Get("Etag")
+		if tags[tag] || !strings.HasPrefix(tag, `"`+c.SHA256+"-table-") || strings.Count(tag, `"`) != 2 {
+			t.Errorf("%s: the tag %s is another variant's", query, tag)
+		}
+		tags[tag] = true
+		if again := p.get(path+query, "If-None-Match", tag); again.status != 304 || again.body != "" {
+			t.Errorf("%s: with its tag %d", query, again.status)
+		}
+		if name := res.header.Get("Content-Disposition"); !strings.Contains(name, "groveauth-"+c.Date.String()+".users.") {
+			t.Errorf("%s: saved as %s", query, name)
+		}
+	}
+	if !contains(b.audited(), "token test viewer|download|backup "+c.ID+" of groveauth, "+c.Key+"|sent") {
+		t.Errorf("not on record: %q", b.audited())
+	}
+	before := len(b.audited())
+	for query, status := range map[string]int{"&table=nope": 404, "&table=users&as=USERS": 400, "&table=users&as=sqlite_x": 400, "&as=x": 400, "&table=%00": 400, "&table=%ff": 400, "&table=users&for=pg": 400} {
+		res := p.get(path + query)
+		if res.status != status || res.header.Get("Content-Type") != "application/problem+json" || res.header.Get("Content-Disposition") != "" || res.header.Get("Etag") != "" {
+			t.Errorf("%s: %d %v %s", query, res.status, res.header, res.body)
+		}
+	}
+	if res := p.get(path + "&table=nope"); !strings.Contains(res.body, "it holds users") {
+		t.Errorf("the tables there are, are not told: %s", res.body)
+	}
+	if n := len(b.audited()); n != before {
+		t.Errorf("%d downloads are on record that gave nothing", n-before)
+	}
+	if res := p.do("HEAD", path+"&table=users", nil); res.status != 200 || res.body != "" || !tags[res.header.Get("Etag")] {
+		t.Errorf("HEAD: %d %v", res.status, res.header)
+	}
+	// Compressed, one member a table; and one that is not what was recorded.
+	var zipped bytes.Buffer
+	for _, part := range [][]byte{body[:500], body[500:]} {
+		w := gzip.NewWriter(&zipped)
+		_, err := w.Write(part)
+		must(t, err)
+		must(t, w.Close())
+	}
+	gz := b.copyOf(d, zipped.Bytes(), time.Now(), func(c *backup.Copy) { c.Compression = backup.Gzip })
+	path = "/download/" + gz.Date.String() + "/groveauth?backup=" + gz.ID + "&table=users"
+	if res := p.get(path); res.status != 200 || res.body != want(dump.TableOptions{}) {
+		t.Errorf("from a compressed copy: %d, %d bytes", res.status, len(res.body))
+	}
+	bad := b.copyOf(d, flip(body), time.Now())
+	if res := p.get("/download/" + bad.Date.String() + "/groveauth?backup=" + bad.ID + "&table=users"); res.status != 500 || !strings.Contains(res.body, "damaged") {
+		t.Errorf("a flipped bit: %d %.300s", res.status, res.body)
+	}
+}

@@ -37,8 +37,8 @@ type TableOptions struct {
 // WITH, cannot be told apart and is refused.
 //
 // The dump is verified on the way, and its end is known last: on an error what
-// was written must be thrown away. A table that the dump does not hold is an
-// ErrInvalid that lists those it does.
+// was written must be thrown away. For a table that the dump does not hold
+// nothing is written, and the error is an *UnknownTable.
 func OneTable(w io.Writer, r io.Reader, name string, opt TableOptions) error {
 	x := &extract{
 		out: bufio.NewWriterSize(w, 128<<10), src: NewReader(r, ReaderOptions{}), want: name, opt: opt,
@@ -145,25 +145,42 @@ func (x *extract) line(text string) {
 	_ = x.out.WriteByte('\n')
 }
 
-// maxListed is how many tables the error about an unknown one lists.
-const maxListed = 30
+// UnknownTable is the error for a table that a dump does not hold. It Is
+// ErrInvalid.
+type UnknownTable struct {
+	Name   string
+	Tables []string // those that it does hold
+}
 
-// unknown is the error for a table that the dump does not hold.
-func (x *extract) unknown() error {
-	var names []string
-	for _, s := range x.src.Contents().Sections {
-		if s.Kind == KindSchema {
-			continue
-		}
-		names = append(names, string(escape(nil, fmt.Sprintf("%.200s", s.Name))))
+// Error says it in words, the names made inert.
+func (e *UnknownTable) Error() string {
+	const listed = 30
+	show := func(name string) string { return string(escape(nil, fmt.Sprintf("%.200s", name))) }
+	names := make([]string, 0, listed)
+	for _, t := range e.Tables[:min(len(e.Tables), listed)] {
+		names = append(names, show(t))
 	}
 	list := "it holds no table"
-	if n := len(names); n > maxListed {
-		list = fmt.Sprintf("it holds %s and %d more", strings.Join(names[:maxListed], ", "), n-maxListed)
+	if n := len(e.Tables); n > listed {
+		list = fmt.Sprintf("it holds %s and %d more", strings.Join(names, ", "), n-listed)
 	} else if n > 0 {
 		list = "it holds " + strings.Join(names, ", ")
 	}
-	return wrap(ErrInvalid, "the dump has no table %s: %s", escape(nil, fmt.Sprintf("%.200s", x.want)), list)
+	return "the dump has no table " + show(e.Name) + ": " + list
+}
+
+// Is makes it an ErrInvalid.
+func (e *UnknownTable) Is(target error) bool { return target == ErrInvalid }
+
+// unknown is the error for a table that the dump does not hold.
+func (x *extract) unknown() error {
+	e := &UnknownTable{Name: x.want}
+	for _, s := range x.src.Contents().Sections {
+		if s.Kind != KindSchema {
+			e.Tables = append(e.Tables, s.Name)
+		}
+	}
+	return e
 }
 
 // statement writes one statement where it belongs to the table.

@@ -28,12 +28,15 @@ func (a *app) downloadCommand() *cobra.Command {
 a date, or one by its id. Its SHA-256 is compared with the catalogue before the
 file appears or a byte goes to stdout.
 
-With --for d1 it is written as D1's importer takes it.`,
-		Example: "  patina download groveauth -o groveauth.sql\n  patina download groveauth --date 2026-11-23 --for d1 -o import.sql",
+With --for d1 it is written as D1's importer takes it. With --table it is that one
+table alone, without a DROP: its definition, its rows, its sequence, its indexes and
+its triggers; with --as under another name, so that it can be loaded beside the
+table that lives.`,
+		Example: "  patina download groveauth -o groveauth.sql\n  patina download groveauth --date 2026-11-23 --for d1 -o import.sql\n  patina download groveauth --table users --as users_restored --for d1 -o users.sql",
 		Args:    exactly("NAME|BACKUP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.target != "" && o.target != "d1" {
-				return usagef("--for is %q, and can only be d1", o.target)
+			if err := o.check(); err != nil {
+				return err
 			}
 			if a.json && (o.output == "" || o.output == "-") {
 				return usagef("--json describes the backup on stdout: send the dump to a file with -o")
@@ -54,6 +57,8 @@ With --for d1 it is written as D1's importer takes it.`,
 	cmd.Flags().StringVar(&date, "date", "", "the backup of this date, as 2006-01-02 (default the newest)")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this file (default stdout)")
 	cmd.Flags().StringVar(&o.target, "for", "", "d1: as D1's importer takes it")
+	cmd.Flags().StringVar(&o.table, "table", "", "this table alone")
+	cmd.Flags().StringVar(&o.as, "as", "", "the table under this name")
 	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file if it exists")
 	embeddedFlag(cmd, &useEmbedded)
 	a.jsonFlag(cmd)
@@ -83,10 +88,16 @@ func (a *app) download(ctx context.Context, in *installation, what string, day b
 	if err != nil {
 		return err
 	}
+	o.compression = c.Compression
+	ready, err := a.ready(tmp, o)
+	if err != nil {
+		return err
+	}
+	defer ready.discard()
 	if err := in.record(ctx, "download", "backup "+c.ID+" of "+c.DatabaseName+", "+c.Key, "sent"); err != nil {
 		return err
 	}
-	if err := a.deliver(tmp, o); err != nil {
+	if err := a.deliver(ready.File, o); err != nil {
 		return err
 	}
 	a.say("%s of %s: %s, sha256 %s", c.DatabaseName, c.Date, humanize.Bytes(uint64(c.Size)), c.SHA256)

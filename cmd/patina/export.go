@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,17 +15,28 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/AutumnsGrove/Patina/backup"
-	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/backup/export"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
-// exportOptions is what the flags of `patina export` say.
+// exportOptions is what the flags of `patina export` and `patina download` say.
 type exportOptions struct {
-	output string // a file; "" or "-" for stdout
-	target string // "" or "d1"
-	force  bool
+	output      string // a file; "" or "-" for stdout
+	target      string // "" or "d1"
+	table, as   string // one table, and under which name; "" for all, and for its own
+	force       bool
+	compression backup.Compression // of what is made ready
+}
+
+func (o exportOptions) check() error {
+	switch {
+	case o.target != "" && o.target != "d1":
+		return usagef("--for is %q, and can only be d1", o.target)
+	case o.as != "" && o.table == "":
+		return usagef("--as gives one table another name: say which with --table")
+	}
+	return nil
 }
 
 func (a *app) exportCommand() *cobra.Command {
@@ -46,8 +56,8 @@ With --for d1 it is written as D1's importer takes it.`,
   patina export groveauth --for d1 -o import.sql`,
 		Args: exactly("NAME|FILE.sqlite"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.target != "" && o.target != "d1" {
-				return usagef("--for is %q, and can only be d1", o.target)
+			if err := o.check(); err != nil {
+				return err
 			}
 			if a.json && (o.output == "" || o.output == "-") {
 				return usagef("--json writes the manifest to stdout: send the dump to a file with -o")
@@ -86,7 +96,12 @@ func (a *app) exportOne(ctx context.Context, what string, o exportOptions) error
 	if err != nil {
 		return err
 	}
-	if err := a.deliver(tmp, o); err != nil {
+	ready, err := a.ready(tmp, o)
+	if err != nil {
+		return err
+	}
+	defer ready.discard()
+	if err := a.deliver(ready.File, o); err != nil {
 		return err
 	}
 	a.reportExport(m, o.target)
@@ -167,19 +182,8 @@ func scratch(output string) (*os.File, error) {
 	return f, nil
 }
 
-// deliver brings a whole dump to where it was asked for.
+// deliver brings a whole file to where it was asked for.
 func (a *app) deliver(tmp *os.File, o exportOptions) error {
-	if o.target == "d1" {
-		d1, err := scratch(o.output)
-		if err != nil {
-			return err
-		}
-		defer func() { _, _ = d1.Close(), os.Remove(d1.Name()) }()
-		if err := forD1(d1, tmp); err != nil {
-			return err
-		}
-		tmp = d1
-	}
 	if o.output != "" {
 		return publish(tmp, o.output, o.force)
 	}
@@ -190,18 +194,6 @@ func (a *app) deliver(tmp *os.File, o exportOptions) error {
 		return fmt.Errorf("write to stdout: %w", err)
 	}
 	return nil
-}
-
-// forD1 writes the dump in r as D1's importer takes it.
-func forD1(w io.Writer, r io.ReadSeeker) error {
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	buf := bufio.NewWriterSize(w, 1<<20)
-	if err := dump.ForD1(buf, r); err != nil {
-		return fmt.Errorf("write the dump for D1: %w", err)
-	}
-	return buf.Flush()
 }
 
 // publish gives a whole, synced file its name; without force never over

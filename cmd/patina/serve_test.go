@@ -143,6 +143,13 @@ func downloadAgain(t *testing.T, e env) {
 		}
 	}
 	has(t, patina(t, e, "download", "groveauth", "--date", "2001-01-01").want(t, exitError).err, "no backup")
+	one := patina(t, e, "download", "groveauth", "--table", "users", "--as", "users_2", "--for", "d1").want(t, exitDone)
+	has(t, one.out, "PRAGMA defer_foreign_keys=ON;", `CREATE TABLE "users_2"`, `INSERT INTO "users_2"`)
+	if strings.Contains(one.out, "DROP TABLE") || strings.Contains(one.out, "CREATE TABLE sessions") {
+		t.Errorf("more than one table: %.3000s", one.out)
+	}
+	has(t, patina(t, e, "download", "groveauth", "--table", "nope").want(t, exitError).err, "no table nope", "users")
+	patina(t, e, "download", "groveauth", "--as", "x").want(t, exitUsage)
 	object := filepath.Join(strings.TrimPrefix(e["PATINA_BUCKET"], "file://"), filepath.FromSlash(b.Key))
 	text, err := os.ReadFile(object)
 	if err != nil {

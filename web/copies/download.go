@@ -1,7 +1,6 @@
 package copies
 
 import (
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -17,7 +16,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/AutumnsGrove/Patina/backup"
-	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -31,14 +29,11 @@ func (h *Handler) Download(c echo.Context) error {
 		return err
 	}
 	r, header := c.Request(), c.Response().Header()
-	variant := c.QueryParam("for")
-	if variant != "" && variant != "d1" {
-		return backup.Errorf(backup.ErrInvalid, "a dump can be made ready for d1, and for nothing else")
+	v, err := variantOf(c)
+	if err != nil {
+		return err
 	}
-	etag := `"` + cp.SHA256 + `"`
-	if variant != "" {
-		etag = `"` + cp.SHA256 + "-" + variant + `"`
-	}
+	etag := `"` + cp.SHA256 + v.tag() + `"`
 	header.Set("ETag", etag)
 	header.Set("Last-Modified", cp.TakenAt.UTC().Format(http.TimeFormat))
 	header.Set("Patina-Backup", cp.ID)
@@ -48,8 +43,8 @@ func (h *Handler) Download(c echo.Context) error {
 	case preconditionFailed:
 		return echo.NewHTTPError(http.StatusPreconditionFailed, "The dump is another one by now.")
 	}
-	if variant != "" {
-		return h.forD1(c, cp)
+	if v != (variant{}) {
+		return h.sendVariant(c, cp, v)
 	}
 	header.Set("Accept-Ranges", "bytes")
 	header.Set("Repr-Digest", digest(cp.SHA256))
@@ -172,45 +167,4 @@ func missing(cp backup.Copy, err error) error {
 		return err
 	}
 	return &backup.Error{Kind: backup.ErrUnavailable, Message: "The bucket did not give the dump.", Next: "Try again in a minute.", Err: err}
-}
-
-// forD1 streams the dump without the statements that D1's importer refuses.
-// Its length is not known beforehand, so there are no ranges.
-func (h *Handler) forD1(c echo.Context, cp backup.Copy) error {
-	r, w := c.Request(), c.Response()
-	header := w.Header()
-	header.Set(echo.HeaderContentType, "application/sql; charset=utf-8")
-	header.Set(echo.HeaderContentDisposition, attachment(cp.DatabaseName+"-"+cp.Date.String()+".d1.sql"))
-	header.Set("Accept-Ranges", "none")
-	if r.Method == http.MethodHead {
-		return c.NoContent(http.StatusOK)
-	}
-	body, err := h.Bucket.Open(r.Context(), cp.Key, 0, -1)
-	if err != nil {
-		return missing(cp, err)
-	}
-	defer body.Close()
-	var plain io.Reader = body
-	if cp.Compression == backup.Gzip {
-		if plain, err = gzip.NewReader(body); err != nil {
-			return missing(cp, &backup.Error{Kind: backup.ErrInvalid, Message: "the object is not gzip", Err: err})
-		}
-	}
-	if err := h.Auth.Record(c, "download", "backup "+cp.ID+" of "+cp.DatabaseName+", "+cp.Key, "sent", "for d1"); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusOK)
-	if err := dump.ForD1(&patient{w}, plain); err != nil {
-		h.Log.ErrorContext(r.Context(), "download", "copy_id", cp.ID, "key", cp.Key, "error", err.Error())
-		panic(http.ErrAbortHandler) // the status has gone out: only a cut connection tells
-	}
-	return nil
-}
-
-// patient extends the deadline with every write.
-type patient struct{ http.ResponseWriter }
-
-func (p *patient) Write(b []byte) (int, error) {
-	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(2 * time.Minute))
-	return p.ResponseWriter.Write(b)
 }
