@@ -1,6 +1,7 @@
 // Package prove shows that a stored copy restores: its bytes are read back,
 // hashed, loaded into a fresh SQLite database and dumped again, and the second
-// dump must be the first one.
+// dump must be the first one; where it is asked for, what was loaded is compared
+// by value with what the source holds now.
 //
 // It owns what "proven" means. It believes nothing of what it reads: statements
 // that no dump of ours can hold are refused before anything runs, and memory,
@@ -37,6 +38,9 @@ type Options struct {
 	// the scratch folder's file system; "" for nowhere. What is there already is
 	// overwritten.
 	Keep string
+	// Live gives the copy's source, to compare with by value once all else holds;
+	// nil: do not.
+	Live func(databaseID, name string) source.Source
 }
 
 func (o *Options) defaults() {
@@ -66,6 +70,7 @@ type Proof struct {
 	Check       time.Duration    // integrity, foreign keys, row counts
 	Again       time.Duration    // the second dump
 	marker      *marker
+	Live        *Comparison // with the source; nil where it was not asked for
 }
 
 // Origin says what vouches for where a dump came from.
@@ -128,6 +133,11 @@ func Dump(ctx context.Context, stored io.Reader, c backup.Compression, m *backup
 		return p, err
 	}
 	p.Again = opt.Clock().Sub(checked)
+	if opt.Live != nil {
+		if err := p.compare(ctx, path, m, opt.Live(p.Header.DatabaseID, p.Header.Database)); err != nil {
+			return p, err
+		}
+	}
 	return p, keep(path, opt.Keep)
 }
 

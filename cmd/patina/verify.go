@@ -12,12 +12,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/backup/prove"
+	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	var useEmbedded bool
+	var useEmbedded, against bool
 	var database string
 	cmd := &cobra.Command{
 		Use:   "verify FILE|BACKUP",
@@ -31,25 +33,60 @@ A FILE needs no Postgres, no bucket and no server. With its manifest beside it
 without, the answer is "self-consistent, origin unknown". A BACKUP is the id of one
 in the catalogue, which is read out of the bucket.
 
+--against-source also compares it with what its database holds now, table by table
+and column by column: rows, types, sums of integers, lengths, checksums. Every row
+there is read, which Cloudflare bills. Where the database was written to since the
+copy was taken, differences are only told; where it was not, they are a failure.
+
 Exit code 4: the dump is damaged, or not what it is taken for.`,
-		Example: "  patina verify groveauth.sql\n  patina verify groveauth.sql --database groveauth\n  patina verify 01a20d05-4cf1-732b-b675-75b4ac1ac044",
+		Example: "  patina verify groveauth.sql\n  patina verify groveauth.sql --database groveauth\n  patina verify 01a20d05-4cf1-732b-b675-75b4ac1ac044 --against-source",
 		Args:    exactly("FILE|BACKUP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !uuidText.MatchString(args[0]) {
-				return a.verifyFile(cmd.Context(), args[0], database)
+				opt, err := a.proofOptions(nil, against)
+				if err != nil {
+					return err
+				}
+				return a.verifyFile(cmd.Context(), args[0], database, opt)
 			}
 			return a.withInstallation(cmd.Context(), useEmbedded, func(ctx context.Context, in *installation) error {
-				return a.verifyBackup(ctx, in, args[0], database)
+				opt, err := a.proofOptions(in, against)
+				if err != nil {
+					return err
+				}
+				return a.verifyBackup(ctx, in, args[0], database, opt)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&database, "database", "", "the name or id of the database that it must be of")
+	cmd.Flags().BoolVar(&against, "against-source", false, "compare by value with what the database holds now")
 	embeddedFlag(cmd, &useEmbedded)
 	a.jsonFlag(cmd)
 	return cmd
 }
 
-func (a *app) verifyFile(ctx context.Context, path, database string) error {
+// proofOptions gives how a proof is made; in is nil without an installation.
+func (a *app) proofOptions(in *installation, against bool) (prove.Options, error) {
+	opt := prove.Options{Clock: a.clock}
+	if !against {
+		return opt, nil
+	}
+	var limiter d1.Limiter
+	var cfg *Config
+	if in != nil {
+		cfg, limiter = in.cfg, sharedLimiter(in.store)
+	} else {
+		cfg = loadConfig(a.env, a.configFile)
+	}
+	if err := cfg.Validate(needAccount); err != nil {
+		return opt, err
+	}
+	client, err := newD1(cfg, limiter)
+	opt.Live = func(id, name string) source.Source { return source.D1(client, id, name) }
+	return opt, err
+}
+
+func (a *app) verifyFile(ctx context.Context, path, database string, opt prove.Options) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return backup.Errorf(backup.ErrNotFound, "there is no file %s, and it is not the id of a backup", path)
@@ -66,7 +103,7 @@ func (a *app) verifyFile(ctx context.Context, path, database string) error {
 	if strings.HasSuffix(path, ".gz") {
 		compression = backup.Gzip
 	}
-	p, err := prove.Dump(ctx, f, compression, m, prove.Options{Clock: a.clock})
+	p, err := prove.Dump(ctx, f, compression, m, opt)
 	if err == nil {
 		err = ofDatabase(p, database)
 	}
@@ -94,7 +131,7 @@ func ofDatabase(p *prove.Proof, database string) error {
 	return backup.Errorf(backup.ErrCorrupt, "it is a dump of %s (%s), not of %s", p.Header.Database, p.Header.DatabaseID, database)
 }
 
-func (a *app) verifyBackup(ctx context.Context, in *installation, id, database string) error {
+func (a *app) verifyBackup(ctx context.Context, in *installation, id, database string, opt prove.Options) error {
 	c, err := in.store.Copy(ctx, id)
 	if err != nil {
 		return err
@@ -106,7 +143,7 @@ func (a *app) verifyBackup(ctx context.Context, in *installation, id, database s
 	if err != nil {
 		return err
 	}
-	p, err := prove.Copy(ctx, bucket, c.Manifest, prove.Options{Clock: a.clock})
+	p, err := prove.Copy(ctx, bucket, c.Manifest, opt)
 	if err == nil {
 		err = ofDatabase(p, database)
 	}
@@ -134,7 +171,16 @@ type verification struct {
 	CheckMS    int64            `json:"check_ms"`
 	AgainMS    int64            `json:"again_ms"`
 	Findings   []backup.Finding `json:"findings,omitempty"`
+	Source     *comparison      `json:"source,omitempty"`
 	Error      string           `json:"error,omitempty"`
+}
+
+// comparison is how a copy compares with its source, in JSON.
+type comparison struct {
+	State       backup.SourceState `json:"state"`
+	Text        string             `json:"text"`
+	Differences []string           `json:"differences"`
+	RowsRead    int64              `json:"rows_read"`
 }
 
 // verdict says what was found; a copy that is no good ends with exit code 4.
@@ -150,11 +196,15 @@ func (a *app) verdict(what string, p *prove.Proof, err error) error {
 		if err != nil {
 			v.Error = err.Error()
 		}
+		if c := p.Live; c != nil {
+			v.Source = &comparison{c.State, c.Text, orEmpty(c.Differences), c.RowsRead}
+		}
 		if printErr := a.printJSON(v); printErr != nil {
 			return errors.Join(err, printErr)
 		}
 	}
 	if err != nil {
+		a.sayDifferences(p.Live)
 		return err
 	}
 	a.say("%s restores: %s, %d tables, %s rows, %s", what, p.Header.Database, p.Contents.Tables, humanize.Comma(p.Contents.Rows), humanize.Bytes(uint64(p.Size)))
@@ -163,5 +213,16 @@ func (a *app) verdict(what string, p *prove.Proof, err error) error {
 	for _, f := range p.Findings {
 		a.say("  note: %s %s: %s", f.Code, f.Object, f.Message)
 	}
+	a.sayDifferences(p.Live)
 	return nil
+}
+
+func (a *app) sayDifferences(c *prove.Comparison) {
+	if c == nil {
+		return
+	}
+	a.say("  source: %s (%s rows were read there)", printable(c.Text), humanize.Comma(c.RowsRead))
+	for _, d := range c.Differences {
+		a.say("    %s", printable(d))
+	}
 }
