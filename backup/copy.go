@@ -129,7 +129,17 @@ type Copy struct {
 	ExpiresAt      *time.Time // nil: kept until something else decides
 	ExpiresReason  string
 	DeletedAt      *time.Time
+	Archived       Archived  // the weekly archive that holds it, alone or too
+	ObjectGone     bool      // its own object is gone or going: it is read out of the archive
 	Manifest       *Manifest // nil where a query did not ask for it
+}
+
+// Location says where the copy's bytes are read.
+func (c *Copy) Location() Location {
+	if c.ObjectGone {
+		return InArchive
+	}
+	return InObject
 }
 
 // Compression is how a dump's bytes are stored.

@@ -17,7 +17,8 @@ import (
 // copyColumns is what scanCopy reads.
 const copyColumns = `id::text, coalesce(result_id::text, ''), coalesce(job_id::text, ''), database_id::text, database_name, kind, date,
 	taken_at, key, size_bytes, sha256, body_sha256, table_count, row_count, consistency, bookmark_before, bookmark_after,
-	compression, proof, proven_at, proof_error, pinned, quarantined_at, created_at, expires_at, expires_reason, deleted_at`
+	compression, proof, proven_at, proof_error, pinned, quarantined_at, created_at, expires_at, expires_reason, deleted_at,
+	coalesce(archived_in, ''), archive_name, archive_offset, archive_length, location = 'archive'`
 
 func scanCopy(row pgx.CollectableRow) (backup.Copy, error) { return scanCopyAnd(row) }
 
@@ -28,6 +29,7 @@ func scanCopyAnd(row pgx.CollectableRow, more ...any) (backup.Copy, error) {
 		&c.ID, &c.ResultID, &c.JobID, &c.DatabaseID, &c.DatabaseName, &c.Kind, &date,
 		&c.TakenAt, &c.Key, &c.Size, &c.SHA256, &c.BodySHA256, &c.Tables, &c.Rows, &c.Consistency, &c.BookmarkBefore, &c.BookmarkAfter,
 		&c.Compression, &c.Proof, &c.ProvenAt, &c.ProofError, &c.Pinned, &c.QuarantinedAt, &c.CreatedAt, &c.ExpiresAt, &c.ExpiresReason, &c.DeletedAt,
+		&c.Archived.Week, &c.Archived.Name, &c.Archived.Offset, &c.Archived.Length, &c.ObjectGone,
 	}, more...)...)
 	c.Date = backup.DateOf(date)
 	return c, err
@@ -54,13 +56,15 @@ func (s *Store) RecordCopy(ctx context.Context, c backup.Copy) (string, error) {
 	tag, err := s.db.Exec(ctx, `
 		INSERT INTO backup_inventory (id, result_id, job_id, database_id, database_name, kind, date, taken_at, key, size_bytes,
 			sha256, body_sha256, table_count, row_count, consistency, bookmark_before, bookmark_after, compression, proof,
-			proven_at, proof_error, pinned, quarantined_at, created_at, expires_at, expires_reason, manifest)
+			proven_at, proof_error, pinned, quarantined_at, created_at, expires_at, expires_reason, manifest,
+			archived_in, archive_name, archive_offset, archive_length, location)
 		VALUES ($1, nullif($2, '')::uuid, nullif($3, '')::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-			$20, $21, $22, $23, $24, $25, $26, $27)
+			$20, $21, $22, $23, $24, $25, $26, $27, nullif($28, ''), $29, $30, $31, $32)
 		ON CONFLICT DO NOTHING`,
 		c.ID, c.ResultID, c.JobID, c.DatabaseID, c.DatabaseName, c.Kind, c.Date.Time(), c.TakenAt, c.Key, c.Size,
 		c.SHA256, c.BodySHA256, c.Tables, c.Rows, c.Consistency, c.BookmarkBefore, c.BookmarkAfter, c.Compression, c.Proof,
-		c.ProvenAt, c.ProofError, c.Pinned, c.QuarantinedAt, c.CreatedAt, c.ExpiresAt, c.ExpiresReason, c.Manifest)
+		c.ProvenAt, c.ProofError, c.Pinned, c.QuarantinedAt, c.CreatedAt, c.ExpiresAt, c.ExpiresReason, c.Manifest,
+		c.Archived.Week, c.Archived.Name, c.Archived.Offset, c.Archived.Length, c.Location())
 	if err != nil {
 		return "", wrapErr(doing, err)
 	}
@@ -153,7 +157,11 @@ func (f CopyFilter) where() (where, error) {
 	if !f.To.IsZero() {
 		q.add("date <= $?", f.To.Time())
 	}
-	if f.Kind != "" {
+	switch f.Kind {
+	case "":
+	case backup.Weekly: // whatever it was made for, a weekly archive holds it
+		q.add("archived_in IS NOT NULL")
+	default:
 		q.add("kind = $?", f.Kind)
 	}
 	if len(f.Proofs) > 0 {
