@@ -1,0 +1,183 @@
+package retention
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/AutumnsGrove/Patina/backup"
+)
+
+// patience is how long a plan waits that would delete much.
+const patience = day
+
+// stride is the longest time between two runs that is ordinary: a plan made
+// later than that after the last may owe what it deletes to a wrong clock.
+const stride = 8 * day
+
+// What "much" is: more copies than a tenth of all, or more dates of one
+// database than three.
+const (
+	muchShare = 10
+	muchDates = 3
+)
+
+// Change is how much more one plan deletes than another.
+type Change struct {
+	Copies   int    // objects and members of archives that would go besides
+	Of       int    // all there are
+	Dates    int    // the most dates that one database would lose besides
+	Database string // which
+	Much     bool
+}
+
+// String says it in words.
+func (c Change) String() string {
+	s := fmt.Sprintf("%d of %d stored copies would be deleted besides", c.Copies, c.Of)
+	if c.Dates > 0 {
+		s += fmt.Sprintf("; %s would lose %d dates", c.Database, c.Dates)
+	}
+	return s
+}
+
+// Compare tells what after deletes that before does not.
+func Compare(h Holdings, before, after Plan) Change {
+	var c Change
+	kept, left := map[string]map[backup.Date]bool{}, map[string]map[backup.Date]bool{}
+	names := map[string]string{}
+	note := func(in map[string]map[backup.Date]bool, id string, date backup.Date) {
+		if in[id] == nil {
+			in[id] = map[backup.Date]bool{}
+		}
+		in[id][date] = true
+	}
+	look := func(id, name string, date backup.Date, was, is Decision) {
+		c.Of++
+		names[id] = name
+		if is.Drop && !was.Drop {
+			c.Copies++
+		}
+		if !was.Drop {
+			note(kept, id, date)
+		}
+		if !is.Drop {
+			note(left, id, date)
+		}
+	}
+	for i, cp := range h.Copies {
+		look(cp.DatabaseID, cp.DatabaseName, cp.Date, before.Copies[i], after.Copies[i])
+	}
+	for i, a := range h.Archives {
+		for _, m := range a.Members {
+			look(m.DatabaseID, m.DatabaseName, m.Date, before.Archives[i], after.Archives[i])
+		}
+	}
+	for id, dates := range kept {
+		lost := 0
+		for date := range dates {
+			if !left[id][date] {
+				lost++
+			}
+		}
+		if lost > c.Dates || lost == c.Dates && lost > 0 && names[id] < c.Database {
+			c.Dates, c.Database = lost, names[id]
+		}
+	}
+	c.Much = c.Copies*muchShare > c.Of || c.Dates > muchDates
+	return c
+}
+
+// State is what a run leaves for the next one to know.
+type State struct {
+	InForce *Policy    `json:"in_force,omitempty"` // the policy that was carried out last; nil before the first run
+	LastRun *time.Time `json:"last_run,omitempty"` // when; nil before the first
+	Pending *Pending   `json:"pending,omitempty"`
+}
+
+// Pending is a plan that waits since it would delete much.
+type Pending struct {
+	Policy      Policy    `json:"policy"` // what it would carry out
+	Since       time.Time `json:"since"`
+	Until       time.Time `json:"until"`
+	Why         string    `json:"why"` // how much it would delete
+	ConfirmedBy string    `json:"confirmed_by,omitempty"`
+}
+
+// Cautious is Decide, but that a plan which would delete much more than the
+// policy in force would have, or than an ordinary week brings, waits for a day
+// or for somebody's word. It gives the plan that may be carried out now, and
+// the state that is to be kept with it.
+func Cautious(h Holdings, want Policy, s State, now time.Time) (Plan, State) {
+	want = want.atLeastOne()
+	last, inForce := h.newestCopy(), Default()
+	if s.LastRun != nil {
+		last = *s.LastRun
+		if h.Newest.Before(last) {
+			h.Newest = last
+		}
+	}
+	if s.InForce != nil {
+		inForce = *s.InForce
+	}
+	due := now
+	if !last.IsZero() && last.Add(stride).Before(now) {
+		due = last.Add(stride)
+	}
+	after := Decide(h, want, now)
+	if after.Held != "" {
+		return after, s
+	}
+	if inForce != want || !due.Equal(now) {
+		before := decide(h, inForce, now, due)
+		if change := Compare(h, before, after); change.Much {
+			p := still(s.Pending, want, now)
+			if p == nil {
+				p = &Pending{Policy: want, Since: now, Until: now.Add(patience)}
+			}
+			p.Why = change.String()
+			if p.ConfirmedBy == "" && p.Until.After(now) {
+				s.Pending = p
+				return restrain(after, before, *p), s
+			}
+		}
+	}
+	return after, State{InForce: &want, LastRun: &now}
+}
+
+// newestCopy is when the newest copy was recorded.
+func (h Holdings) newestCopy() (newest time.Time) {
+	for _, c := range h.Copies {
+		if c.CreatedAt.After(newest) {
+			newest = c.CreatedAt
+		}
+	}
+	return newest
+}
+
+// still gives a copy of p where it is about the same policy, and from an
+// ordinary while ago: not from the future, nor from so long ago that the clock
+// may be what has changed since.
+func still(p *Pending, want Policy, now time.Time) *Pending {
+	if p == nil || p.Policy != want || p.Since.After(now) || p.Since.Add(stride).Before(now) || p.Until.Sub(p.Since) < patience {
+		return nil
+	}
+	again := *p
+	return &again
+}
+
+// restrain holds back what only the new plan would delete.
+func restrain(after, before Plan, p Pending) Plan {
+	held := "much would be deleted at once (" + p.Why + "): it waits until " + stamp(p.Until) + ", or until an admin confirms"
+	hold := func(list []Decision, was []Decision) []Decision {
+		out := make([]Decision, len(list))
+		for i, dec := range list {
+			if dec.Drop && !was[i].Drop {
+				dec.Drop, dec.Held = false, held
+			}
+			out[i] = dec
+		}
+		return out
+	}
+	after.Rescue = before.Rescue
+	after.Copies, after.Archives = hold(after.Copies, before.Copies), hold(after.Archives, before.Archives)
+	return after
+}

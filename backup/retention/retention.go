@@ -1,0 +1,115 @@
+// Package retention decides which stored copies and archives stay, until when,
+// and why, in words.
+//
+// It owns the rules and nothing else: from a policy, what is stored and a time
+// it makes a plan. It deletes nothing, reads no clock, and never lets go of the
+// newest proven copy of a database, of a pinned one, of a daily that sits in no
+// verified archive, or of anything it does not know.
+package retention
+
+import (
+	"time"
+
+	"github.com/AutumnsGrove/Patina/backup"
+)
+
+// Policy says how long copies stay. What is below 1 counts as 1.
+type Policy struct {
+	Daily  int `json:"daily_days"`   // days that a daily has its own object
+	Weekly int `json:"weekly_weeks"` // weeks that a weekly archive stays
+	Other  int `json:"other_days"`   // days of manual, safety and suspect copies
+}
+
+// Default is seven days of dailies, twelve weeks of archives, and thirty days
+// of everything else.
+func Default() Policy { return Policy{Daily: 7, Weekly: 12, Other: 30} }
+
+func (p Policy) atLeastOne() Policy {
+	return Policy{Daily: max(1, p.Daily), Weekly: max(1, p.Weekly), Other: max(1, p.Other)}
+}
+
+// Holdings is what is stored and known at one moment.
+type Holdings struct {
+	Copies   []backup.Copy // every one that is listed
+	Archives []Archive     // every one that is listed
+
+	Gone    map[string]bool   // UUIDs of databases that the account no longer has
+	Erased  map[string]bool   // UUIDs of databases whose copies an admin wants gone
+	Reading map[string]string // id of a copy or archive → what reads it now
+
+	Newest     time.Time // the newest time on record anywhere
+	ClockRight time.Time // times on record up to here were seen, and the clock confirmed, by an admin
+	Frozen     string    // why nothing may go until an admin says so; "" for not frozen
+	Incomplete string    // why the bucket's listing is not to be trusted; "" where it is
+}
+
+// Archive is one weekly archive.
+type Archive struct {
+	ID          string
+	Week        string      // 2026-W48
+	Last        backup.Date // the Sunday on which its week ends
+	Verified    bool        // read back whole, every member's hash compared
+	Quarantined bool
+	ExpiresAt   *time.Time // as it was recorded last
+	Reason      string     // likewise
+	Members     []Member
+}
+
+// Member is one dump inside an archive.
+type Member struct {
+	DatabaseID   string
+	DatabaseName string
+	Date         backup.Date // may lie before the archive's week
+	TakenAt      time.Time
+	CopyID       string // of the copy that it was made from
+	SHA256       string // of the dump, equal to its copy's
+	Size         int64
+	Proven       bool
+	Pinned       bool
+}
+
+// Decision is what becomes of one copy or archive.
+type Decision struct {
+	ID     string
+	Drop   bool       // may be deleted now
+	Until  *time.Time // when it may go; nil: no end is set
+	Reason string     // why it stays until then
+	Held   string     // why it stays although its time has come; "" otherwise
+}
+
+// Rescue is a member that must become a copy of its own, under kept/, before
+// its archive may go.
+type Rescue struct {
+	ArchiveID string
+	Member    Member
+	Reason    string
+}
+
+// Plan is what the rules make of the holdings.
+type Plan struct {
+	Held     string     // why nothing at all may go; "" otherwise
+	Copies   []Decision // in the order of the holdings
+	Archives []Decision // likewise; an archive goes after the copies
+	Rescue   []Rescue   // from archives whose time has come
+}
+
+// Drops counts the copies and the archives that may be deleted.
+func (p Plan) Drops() (copies, archives int) {
+	for _, d := range p.Copies {
+		if d.Drop {
+			copies++
+		}
+	}
+	for _, d := range p.Archives {
+		if d.Drop {
+			archives++
+		}
+	}
+	return copies, archives
+}
+
+// day is a UTC day.
+const day = 24 * time.Hour
+
+// tolerance is by how much clocks of hosts that share a catalogue may differ.
+const tolerance = time.Minute
