@@ -40,6 +40,7 @@ type Archive struct {
 	ExpiresAt     *time.Time // nil: kept until something else decides
 	ExpiresReason string
 	DeletedAt     *time.Time
+	QuarantinedAt *time.Time // found damaged: what of it is whole can be read, and nothing relies on it
 }
 
 // ArchiveFormat is the version of the archive's manifest that this program writes.

@@ -23,7 +23,7 @@ const (
 
 // Change is how much more one plan deletes than another.
 type Change struct {
-	Copies   int    // objects and members of archives that would go besides
+	Copies   int    // copies that would go besides, or lose their own object
 	Of       int    // all there are
 	Dates    int    // the most dates that one database would lose besides
 	Database string // which
@@ -41,49 +41,53 @@ func (c Change) String() string {
 
 // Compare tells what after deletes that before does not.
 func Compare(h Holdings, before, after Plan) Change {
-	var c Change
-	kept, left := map[string]map[backup.Date]bool{}, map[string]map[backup.Date]bool{}
-	names := map[string]string{}
-	note := func(in map[string]map[backup.Date]bool, id string, date backup.Date) {
-		if in[id] == nil {
-			in[id] = map[backup.Date]bool{}
-		}
-		in[id][date] = true
+	c := Change{Of: len(h.Copies)}
+	type date struct {
+		id   string
+		date backup.Date
 	}
-	look := func(id, name string, date backup.Date, was, is Decision) {
-		c.Of++
-		names[id] = name
-		if is.Drop && !was.Drop {
+	kept, left, names := map[date]bool{}, map[date]bool{}, map[string]string{}
+	was, is := dropped(h, before), dropped(h, after)
+	for i, cp := range h.Copies {
+		at := date{cp.DatabaseID, cp.Date}
+		names[cp.DatabaseID] = cp.DatabaseName
+		if is.any[i] && !was.any[i] {
 			c.Copies++
 		}
-		if !was.Drop {
-			note(kept, id, date)
-		}
-		if !is.Drop {
-			note(left, id, date)
+		kept[at] = kept[at] || !was.whole[i]
+		left[at] = left[at] || !is.whole[i]
+	}
+	lost := map[string]int{}
+	for at := range kept {
+		if kept[at] && !left[at] {
+			lost[at.id]++
 		}
 	}
-	for i, cp := range h.Copies {
-		look(cp.DatabaseID, cp.DatabaseName, cp.Date, before.Copies[i], after.Copies[i])
-	}
-	for i, a := range h.Archives {
-		for _, m := range a.Members {
-			look(m.DatabaseID, m.DatabaseName, m.Date, before.Archives[i], after.Archives[i])
-		}
-	}
-	for id, dates := range kept {
-		lost := 0
-		for date := range dates {
-			if !left[id][date] {
-				lost++
-			}
-		}
-		if lost > c.Dates || lost == c.Dates && lost > 0 && names[id] < c.Database {
-			c.Dates, c.Database = lost, names[id]
+	for id, n := range lost {
+		if n > c.Dates || n == c.Dates && names[id] < c.Database {
+			c.Dates, c.Database = n, names[id]
 		}
 	}
 	c.Much = c.Copies*muchShare > c.Of || c.Dates > muchDates
 	return c
+}
+
+// fate tells of each copy whether anything of it goes, and whether all of it.
+type fate struct{ any, whole []bool }
+
+func dropped(h Holdings, p Plan) fate {
+	archive := map[string]bool{} // week → stays
+	for i, a := range h.Archives {
+		archive[a.Week] = !p.Archives[i].Drop
+	}
+	f := fate{make([]bool, len(h.Copies)), make([]bool, len(h.Copies))}
+	for i, c := range h.Copies {
+		there, archived := archive[c.Archived.Week]
+		own := !c.ObjectGone && !p.Copies[i].Drop
+		f.whole[i] = !own && !there
+		f.any[i] = !c.ObjectGone && !own || c.ObjectGone && archived && !there
+	}
+	return f
 }
 
 // State is what a run leaves for the next one to know.

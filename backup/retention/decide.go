@@ -19,21 +19,22 @@ func Decide(h Holdings, p Policy, now time.Time) Plan { return decide(h, p, now,
 func decide(h Holdings, p Policy, now, due time.Time) Plan {
 	d := &decider{h: h, p: p.atLeastOne(), now: now, due: due, held: hold(h, now)}
 	d.index()
-	plan := Plan{Held: d.held}
-	for _, c := range h.Copies {
-		plan.Copies = append(plan.Copies, d.settle(c.ID, d.copy(c)))
-	}
-	staying := map[string]Decision{} // dailies that stay for a while, by version
+	plan := Plan{Held: d.held, Copies: make([]Decision, len(h.Copies))}
 	for i, c := range h.Copies {
-		if c.Kind == backup.Daily && !plan.Copies[i].Drop {
-			staying[version(c.DatabaseID, c.SHA256)] = plan.Copies[i]
+		if !c.ObjectGone {
+			plan.Copies[i] = d.settle(c.ID, d.copy(c))
 		}
 	}
 	for _, a := range h.Archives {
-		dec, rescue := d.archive(a, staying)
-		plan.Archives = append(plan.Archives, d.settle(a.ID, dec))
+		dec, rescue := d.archive(a, plan.Copies)
+		plan.Archives = append(plan.Archives, d.settle(a.Week, dec))
 		if d.held == "" {
 			plan.Rescue = append(plan.Rescue, rescue...)
+		}
+	}
+	for i, c := range h.Copies {
+		if c.ObjectGone {
+			plan.Copies[i] = d.settle(c.ID, d.member(c))
 		}
 	}
 	return plan
@@ -66,9 +67,6 @@ func (h Holdings) newest() time.Time {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 
-// version names the same bytes of one database, wherever they lie.
-func version(databaseID, sha string) string { return databaseID + " " + sha }
-
 type decider struct {
 	h    Holdings
 	p    Policy
@@ -76,124 +74,100 @@ type decider struct {
 	due  time.Time // now, or before
 	held string
 
-	archived map[string]Archive // version and date → the verified archive that holds it longest
-	pinned   map[string]bool    // versions that are pinned, as a copy or as a member
-	own      map[string]bool    // versions that have a good object of their own
-	last     map[string]string  // version → why its database cannot do without it
+	good map[string]backup.Archive // by week, those not in quarantine
+	in   map[string][]int          // week → the copies that its archive holds
+	last map[string]string         // copy → why its database cannot do without it
 }
 
-// index finds what lies in archives, what is pinned, and what each database
-// cannot do without.
+// index finds what lies in which archive, and what each database cannot do
+// without.
 func (d *decider) index() {
-	d.archived, d.pinned, d.own, d.last = map[string]Archive{}, map[string]bool{}, map[string]bool{}, map[string]string{}
-	var all []stored
-	for _, c := range d.h.Copies {
-		v := version(c.DatabaseID, c.SHA256)
-		if c.Pinned {
-			d.pinned[v] = true
-		}
-		if c.QuarantinedAt != nil {
-			continue
-		}
-		if c.Proof != backup.ProofSuspect { // its bytes may be bad where a member's are good
-			d.own[v] = true
-		}
-		all = append(all, stored{
-			v, c.DatabaseID, c.DatabaseName, c.TakenAt, c.Proof == backup.ProofProven,
-			c.Proof == backup.ProofSuspect, c.Kind == backup.Safety,
-		})
-	}
+	d.good, d.in, d.last = map[string]backup.Archive{}, map[string][]int{}, map[string]string{}
 	for _, a := range d.h.Archives {
-		for _, m := range a.Members {
-			v := version(m.DatabaseID, m.SHA256)
-			if m.Pinned {
-				d.pinned[v] = true
-			}
-			if !a.Verified || a.Quarantined {
-				continue
-			}
-			if old, ok := d.archived[at(v, m.Date)]; !ok || old.Last.Time().Before(a.Last.Time()) {
-				d.archived[at(v, m.Date)] = a
-			}
-			all = append(all, stored{version: v, id: m.DatabaseID, name: m.DatabaseName, taken: m.TakenAt, proven: m.Proven})
+		if a.QuarantinedAt == nil {
+			d.good[a.Week] = a
 		}
 	}
-	d.findLast(all)
-}
-
-func at(version string, date backup.Date) string { return version + " " + date.String() }
-
-// stored is a version as the search for a database's last ones sees it.
-type stored struct {
-	version, id, name       string
-	taken                   time.Time
-	proven, suspect, safety bool
-}
-
-// findLast marks, for each database, the newest proven version, and where a
-// copy made before a restore is the newest proven, both it and the one before.
-// With nothing proven it is the newest stored one. A version from the future is
-// marked too, and stands for nothing: a clock had jumped ahead.
-func (d *decider) findLast(all []stored) {
-	databases := map[string][]stored{}
-	for _, s := range all {
-		if s.taken.After(d.now.Add(tolerance)) {
-			d.last[s.version] = "taken at a time that has not come yet"
-			continue
+	databases := map[string][]backup.Copy{}
+	for i, c := range d.h.Copies {
+		if c.Archived.Week != "" {
+			d.in[c.Archived.Week] = append(d.in[c.Archived.Week], i)
 		}
-		databases[s.id] = append(databases[s.id], s)
+		switch {
+		case c.QuarantinedAt != nil, c.ObjectGone && !d.archived(c):
+		case c.TakenAt.After(d.now.Add(tolerance)):
+			d.last[c.ID] = "taken at a time that has not come yet"
+		default:
+			databases[c.DatabaseID] = append(databases[c.DatabaseID], c)
+		}
 	}
-	for id, list := range databases {
-		slices.SortStableFunc(list, func(a, b stored) int {
-			return cmp.Or(b.taken.Compare(a.taken), strings.Compare(a.version, b.version))
-		})
-		mark := func(what string, fits func(stored) bool) bool {
-			for _, s := range list {
-				if !fits(s) {
-					continue
-				}
-				if d.last[s.version] == "" {
-					d.last[s.version] = d.words(what, id, s.name)
-				}
-				return true
-			}
-			return false
-		}
-		mark("newest proven copy", func(s stored) bool { return s.proven && !s.safety })
-		if mark("newest proven copy", func(s stored) bool { return s.proven }) {
-			continue
-		}
-		const unproven = "newest copy, none being proven,"
-		if !mark(unproven, func(s stored) bool { return !s.suspect && !s.safety }) {
-			mark(unproven, func(s stored) bool { return !s.suspect })
-		}
-		mark(unproven, func(stored) bool { return true })
+	for _, list := range databases {
+		d.findLast(list)
 	}
 }
 
-func (d *decider) words(what, id, name string) string {
-	if d.h.Gone[id] {
-		return what + " of " + name + ", which the account no longer has: an admin decides"
-	}
-	return what + " of " + name
+// archived tells whether a good archive holds the copy.
+func (d *decider) archived(c backup.Copy) bool {
+	_, ok := d.good[c.Archived.Week]
+	return ok
 }
 
-// copy gives a copy's end and the reason, before anything that holds back.
+// findLast marks a database's newest proven copy, and where that one was made
+// before a restore, the newest proven other one as well. With nothing proven it
+// is the newest stored one.
+func (d *decider) findLast(list []backup.Copy) {
+	slices.SortFunc(list, func(a, b backup.Copy) int {
+		return cmp.Or(b.TakenAt.Compare(a.TakenAt), strings.Compare(a.ID, b.ID))
+	})
+	mark := func(what string, fits func(backup.Copy) bool) bool {
+		i := slices.IndexFunc(list, fits)
+		if i >= 0 && d.last[list[i].ID] == "" {
+			d.last[list[i].ID] = d.words(what, list[i])
+		}
+		return i >= 0
+	}
+	proven := func(c backup.Copy) bool { return c.Proof == backup.ProofProven }
+	mark("newest proven copy", func(c backup.Copy) bool { return proven(c) && c.Kind != backup.Safety })
+	if mark("newest proven copy", proven) {
+		return
+	}
+	const unproven = "newest copy, none being proven,"
+	whole := func(c backup.Copy) bool { return c.Proof != backup.ProofSuspect }
+	if !mark(unproven, func(c backup.Copy) bool { return whole(c) && c.Kind != backup.Safety }) {
+		mark(unproven, whole)
+	}
+	mark(unproven, func(backup.Copy) bool { return true })
+}
+
+func (d *decider) words(what string, c backup.Copy) string {
+	if d.h.Gone[c.DatabaseID] {
+		return what + " of " + c.DatabaseName + ", which the account no longer has: an admin decides"
+	}
+	return what + " of " + c.DatabaseName
+}
+
+// needed says why a copy stays for ever; "" where it does not.
+func (d *decider) needed(c backup.Copy) string {
+	if c.Pinned {
+		return "pinned"
+	}
+	return d.last[c.ID]
+}
+
+// copy gives the end of a copy's own object and the reason, before anything
+// that holds back.
 func (d *decider) copy(c backup.Copy) Decision {
-	v := version(c.DatabaseID, c.SHA256)
 	switch {
 	case c.QuarantinedAt != nil:
 		return forever("in quarantine: it is never deleted by itself")
-	case d.pinned[v]:
-		return forever("pinned")
-	case d.last[v] != "":
-		return forever(d.last[v])
+	case d.needed(c) != "":
+		return forever(d.needed(c))
 	case c.Proof == backup.ProofSuspect:
 		return d.until(c.TakenAt.Add(d.other()), fmt.Sprintf("suspect, kept %s to be looked at", days(d.p.Other)))
 	}
 	switch c.Kind {
 	case backup.Daily:
-		return d.daily(c, v)
+		return d.daily(c)
 	case backup.Manual:
 		return d.until(c.TakenAt.Add(d.other()), days(d.p.Other)+" of copies made on demand")
 	case backup.Safety:
@@ -210,8 +184,8 @@ func (d *decider) copy(c backup.Copy) Decision {
 	return forever("of a kind that no rule is made for")
 }
 
-func (d *decider) daily(c backup.Copy, v string) Decision {
-	a, ok := d.archived[at(v, c.Date)]
+func (d *decider) daily(c backup.Copy) Decision {
+	a, ok := d.good[c.Archived.Week]
 	if !ok {
 		return forever("not yet in a verified archive")
 	}
@@ -219,63 +193,72 @@ func (d *decider) daily(c backup.Copy, v string) Decision {
 	return d.until(c.Date.AddDays(d.p.Daily).Time(), fmt.Sprintf("%s of dailies; in %s until %s", days(d.p.Daily), a.Week, backup.DateOf(end)))
 }
 
+// member gives the end of a copy that lies in an archive alone: it goes with
+// the archive, never by itself.
+func (d *decider) member(c backup.Copy) Decision {
+	a, ok := d.good[c.Archived.Week]
+	switch {
+	case c.QuarantinedAt != nil || !ok:
+		return forever("in quarantine: it is never deleted by itself")
+	case d.needed(c) != "":
+		return forever(d.needed(c) + "; in " + a.Week)
+	}
+	end, _ := d.archiveEnd(a)
+	dec := d.until(end, "in "+a.Week)
+	dec.Drop = false
+	return dec
+}
+
 func (d *decider) other() time.Duration { return time.Duration(d.p.Other) * day }
 
 // archiveEnd gives the time at which an archive may go: so many weeks after
-// the last day of its own. So whenever it is asked, at least the last so many
-// weeks are there.
-func (d *decider) archiveEnd(a Archive) (time.Time, string) {
-	weeks := fmt.Sprintf("%d weeks", d.p.Weekly)
+// the last day of its own, so that whenever it is asked at least the last so
+// many weeks are there. A daily goes only while its archive is there.
+func (d *decider) archiveEnd(a backup.Archive) (end time.Time, reason string) {
+	reason = fmt.Sprintf("%d weeks of archives", d.p.Weekly)
 	if d.p.Weekly == 1 {
-		weeks = "one week"
+		reason = "one week of archives"
 	}
-	return a.Last.AddDays(7 * d.p.Weekly).Time(), weeks + " of archives"
-}
-
-// archive decides about an archive, and names the members that must be taken
-// out of it first.
-func (d *decider) archive(a Archive, staying map[string]Decision) (Decision, []Rescue) {
-	switch {
-	case a.Quarantined:
-		return forever("in quarantine: it is never deleted by itself"), nil
-	case !a.Verified:
-		return forever("not yet read back and verified"), nil
-	}
-	end, reason := d.archiveEnd(a)
-	for _, m := range a.Members {
-		// A daily goes only while its archive is there.
-		if s, ok := staying[version(m.DatabaseID, m.SHA256)]; ok && s.Until != nil {
-			if s.Until.After(end) {
-				end, reason = *s.Until, fmt.Sprintf("the daily of %s for %s stays that long", m.DatabaseName, m.Date)
-			}
-			if s.Held != "" && !end.After(d.due) {
-				dec := d.until(end, reason)
-				dec.Drop, dec.Held = false, fmt.Sprintf("the daily of %s for %s goes first, and %s", m.DatabaseName, m.Date, s.Held)
-				return dec, nil
-			}
+	end = a.To.AddDays(7 * d.p.Weekly).Time()
+	for _, i := range d.in[a.Week] {
+		c := d.h.Copies[i]
+		if c.Kind != backup.Daily || c.ObjectGone || c.QuarantinedAt != nil || c.Proof == backup.ProofSuspect || d.needed(c) != "" {
+			continue
+		}
+		if until := c.Date.AddDays(d.p.Daily).Time(); until.After(end) {
+			end, reason = until, fmt.Sprintf("the daily of %s for %s stays that long", c.DatabaseName, c.Date)
 		}
 	}
-	dec := d.until(end, reason)
+	return end, reason
+}
+
+// archive decides about an archive once its copies' own objects are decided
+// about, and names the copies that must be taken out of it first.
+func (d *decider) archive(a backup.Archive, own []Decision) (Decision, []Rescue) {
+	if a.QuarantinedAt != nil {
+		return forever("in quarantine: it is never deleted by itself"), nil
+	}
+	dec := d.until(d.archiveEnd(a))
 	if !dec.Drop {
 		return dec, nil
 	}
 	var rescue []Rescue
-	for _, m := range a.Members {
-		v := version(m.DatabaseID, m.SHA256)
-		if d.own[v] || d.h.Erased[m.DatabaseID] {
-			continue
-		}
-		why := d.last[v]
-		if d.pinned[v] {
-			why = "pinned"
-		}
-		if why != "" {
-			rescue = append(rescue, Rescue{a.ID, m, why})
+	for _, i := range d.in[a.Week] {
+		c := d.h.Copies[i]
+		reader := d.h.Reading[c.ID]
+		switch {
+		case !c.ObjectGone && c.Kind == backup.Daily && own[i].Held != "":
+			dec.Drop, dec.Held = false, fmt.Sprintf("the daily of %s for %s goes first, and %s", c.DatabaseName, c.Date, own[i].Held)
+		case !c.ObjectGone, c.QuarantinedAt != nil, d.h.Erased[c.DatabaseID]:
+		case d.needed(c) != "":
+			rescue = append(rescue, Rescue{a.Week, c, d.needed(c)})
+		case reader != "":
+			dec.Drop, dec.Held = false, fmt.Sprintf("the copy of %s for %s is being read: %s", c.DatabaseName, c.Date, reader)
 		}
 	}
 	if len(rescue) > 0 {
-		dec.Drop, dec.Held = false, fmt.Sprintf("%s of its copies must be taken out first, the one of %s for %s among them: %s",
-			count(len(rescue)), rescue[0].Member.DatabaseName, rescue[0].Member.Date, rescue[0].Reason)
+		dec.Drop, dec.Held = false, fmt.Sprintf("%d of its copies must be taken out first, the one of %s for %s among them: %s",
+			len(rescue), rescue[0].Copy.DatabaseName, rescue[0].Copy.Date, rescue[0].Reason)
 	}
 	return dec, rescue
 }
@@ -307,11 +290,4 @@ func days(n int) string {
 		return "one day"
 	}
 	return fmt.Sprintf("%d days", n)
-}
-
-func count(n int) string {
-	if n == 1 {
-		return "one"
-	}
-	return fmt.Sprint(n)
 }

@@ -84,35 +84,23 @@ func (w *world) store(name string, kind backup.CopyKind) {
 	w.h.Copies = append(w.h.Copies, c)
 }
 
-// archive makes the week's archive, late, unverified or not at all now and then.
+// archive makes the week's archive, or not, now and then without a copy that
+// came late.
 func (w *world) archive() {
 	if w.chance(10) {
 		return
 	}
-	a := Archive{ID: w.id("archive"), Last: backup.DateOf(w.now), Verified: !w.chance(8)}
-	a.Week = a.ID
-	have := map[string]bool{}
-	for _, old := range w.h.Archives {
-		if old.Verified && !old.Quarantined {
-			for _, m := range old.Members {
-				have[m.SHA256] = true
-			}
+	a := archiveOf(w.id("archive"), backup.DateOf(w.now))
+	n := 0
+	for i := range w.h.Copies {
+		c := &w.h.Copies[i]
+		if c.Kind == backup.Daily && c.Proof != backup.ProofSuspect && c.QuarantinedAt == nil && c.Archived.Week == "" && !w.chance(3) {
+			*c = archived(*c, a.Week)
+			n++
 		}
 	}
-	for _, c := range w.h.Copies {
-		if c.Kind == backup.Daily && c.Proof != backup.ProofSuspect && c.QuarantinedAt == nil && !have[c.SHA256] && !w.chance(3) {
-			m := memberOf(c)
-			m.Pinned = c.Pinned
-			a.Members = append(a.Members, m)
-		}
-	}
-	if len(a.Members) > 0 {
+	if n > 0 {
 		w.h.Archives = append(w.h.Archives, a)
-	}
-	for i := range w.h.Archives { // verified at a later try
-		if !w.h.Archives[i].Verified && w.chance(50) {
-			w.h.Archives[i].Verified = true
-		}
 	}
 }
 
@@ -135,16 +123,13 @@ func (w *world) events() {
 		}
 	}
 	for i := range w.h.Archives {
-		a := &w.h.Archives[i]
-		if w.rnd.IntN(1500) == 0 {
-			a.Quarantined = true
-			for _, m := range a.Members {
-				delete(w.ever[m.DatabaseName], m.Date)
-			}
-		}
-		for j := range a.Members {
-			if w.rnd.IntN(800) == 0 {
-				a.Members[j].Pinned = !a.Members[j].Pinned
+		if a := &w.h.Archives[i]; w.rnd.IntN(1500) == 0 {
+			at := w.now
+			a.QuarantinedAt = &at
+			for _, c := range w.h.Copies {
+				if c.Archived.Week == a.Week && c.ObjectGone {
+					delete(w.ever[c.DatabaseName], c.Date)
+				}
 			}
 		}
 	}
@@ -153,60 +138,35 @@ func (w *world) events() {
 	}
 }
 
+// usable tells whether a copy can be read.
+func (h Holdings) usable(c backup.Copy) bool {
+	return c.QuarantinedAt == nil && (!c.ObjectGone || h.inGood(c))
+}
+
+func (h Holdings) inGood(c backup.Copy) bool {
+	return slices.ContainsFunc(h.Archives, func(a backup.Archive) bool { return a.Week == c.Archived.Week && a.QuarantinedAt == nil })
+}
+
 // newestProven gives, for each database, when its newest proven copy was taken.
 func (h Holdings) newestProven(now time.Time) map[string]time.Time {
 	out := map[string]time.Time{}
-	note := func(id string, at time.Time) {
-		if at.After(out[id]) && !at.After(now) {
-			out[id] = at
-		}
-	}
 	for _, c := range h.Copies {
-		if c.Proof == backup.ProofProven && c.QuarantinedAt == nil {
-			note(c.DatabaseID, c.TakenAt)
-		}
-	}
-	for _, a := range h.Archives {
-		for _, m := range a.Members {
-			if m.Proven && a.Verified && !a.Quarantined {
-				note(m.DatabaseID, m.TakenAt)
-			}
+		if c.Proof == backup.ProofProven && h.usable(c) && c.TakenAt.After(out[c.DatabaseID]) && !c.TakenAt.After(now) {
+			out[c.DatabaseID] = c.TakenAt
 		}
 	}
 	return out
 }
 
-func (h Holdings) pinnedVersions() map[string]bool {
-	out := map[string]bool{}
-	for _, c := range h.Copies {
-		if c.Pinned && c.QuarantinedAt == nil {
-			out[version(c.DatabaseID, c.SHA256)] = true
-		}
-	}
-	for _, a := range h.Archives {
-		for _, m := range a.Members {
-			if m.Pinned && a.Verified && !a.Quarantined {
-				out[version(m.DatabaseID, m.SHA256)] = true
-			}
-		}
-	}
-	return out
-}
-
-// restorable gives the databases' dates of which something good is stored.
+// restorable gives the copies that can be read, and the databases' dates of
+// which something good is stored.
 func (h Holdings) restorable() map[string]bool {
 	out := map[string]bool{}
 	for _, c := range h.Copies {
-		if c.QuarantinedAt == nil && c.Proof != backup.ProofSuspect {
-			out[c.DatabaseID+c.Date.String()] = true
-			out[version(c.DatabaseID, c.SHA256)] = true
-		}
-	}
-	for _, a := range h.Archives {
-		for _, m := range a.Members {
-			if a.Verified && !a.Quarantined {
-				out[m.DatabaseID+m.Date.String()] = true
-				out[version(m.DatabaseID, m.SHA256)] = true
+		if h.usable(c) {
+			out[c.ID] = true
+			if c.Proof != backup.ProofSuspect {
+				out[c.DatabaseID+c.Date.String()] = true
 			}
 		}
 	}
@@ -216,14 +176,14 @@ func (h Holdings) restorable() map[string]bool {
 // clean carries a plan out as cleanup does, and looks at what it did.
 func (w *world) clean() {
 	before := w.h
-	newest, pinned := before.newestProven(w.now), before.pinnedVersions()
+	newest, readable := before.newestProven(w.now), before.restorable()
 	plan, state := Cautious(w.h, w.p, w.state, w.now)
 	w.allowed(before, plan)
-	w.h = apply(w.h, plan, w.now, w.id)
+	w.h = apply(w.h, plan)
 	for range 2 { // what was taken out lets its archive go
 		again, next := Cautious(w.h, w.p, state, w.now)
 		w.allowed(w.h, again)
-		w.h, state = apply(w.h, again, w.now, w.id), next
+		w.h, state = apply(w.h, again), next
 	}
 	w.state = state
 	rest, _ := Cautious(w.h, w.p, w.state, w.now)
@@ -236,9 +196,9 @@ func (w *world) clean() {
 		}
 	}
 	left := w.h.restorable()
-	for v := range pinned {
-		if !left[v] && before.restorable()[v] {
-			w.failf("the pinned %s is gone", v)
+	for _, c := range before.Copies {
+		if c.Pinned && readable[c.ID] && !left[c.ID] {
+			w.failf("the pinned %s is gone", c.ID)
 		}
 	}
 	for name, dates := range w.ever {
@@ -255,79 +215,69 @@ func (w *world) clean() {
 
 // allowed looks at each deletion by itself: I4.
 func (w *world) allowed(h Holdings, plan Plan) {
-	archived := map[string]bool{}
-	for _, a := range h.Archives {
-		for _, m := range a.Members {
-			if a.Verified && !a.Quarantined {
-				archived[version(m.DatabaseID, m.SHA256)] = true
-			}
+	staying := map[string]bool{} // weeks of archives that stay
+	for i, d := range plan.Archives {
+		a := h.Archives[i]
+		staying[a.Week] = !d.Drop
+		if d.Drop && (a.QuarantinedAt != nil || plan.Held != "" || a.To.AddDays(7*w.p.Weekly).Time().After(w.now)) {
+			w.failf("the archive %s goes: %+v", a.Week, d)
 		}
 	}
-	own := map[string]bool{}
 	for i, d := range plan.Copies {
 		c := h.Copies[i]
 		if d.Reason == "" {
 			w.failf("%s has no reason", c.ID)
 		}
+		if c.ObjectGone && c.Pinned && h.usable(c) && !staying[c.Archived.Week] {
+			w.failf("the archive %s goes with the pinned %s of %s", c.Archived.Week, c.DatabaseName, c.Date)
+		}
 		if !d.Drop {
-			if c.QuarantinedAt == nil && c.Proof != backup.ProofSuspect {
-				own[version(c.DatabaseID, c.SHA256)] = true
-			}
 			continue
 		}
 		old := w.now.Sub(c.TakenAt) >= time.Duration(w.p.Other)*day
+		suspect := c.Proof == backup.ProofSuspect
 		switch {
-		case c.Pinned, c.QuarantinedAt != nil, d.Held != "", d.Until == nil, d.Until.After(w.now), plan.Held != "":
+		case c.Pinned, c.ObjectGone, c.QuarantinedAt != nil, d.Held != "", d.Until == nil, d.Until.After(w.now), plan.Held != "":
 			w.failf("%s goes: %+v, %+v", c.ID, c, d)
-		case c.Kind == backup.Daily && c.Proof == backup.ProofSuspect && !old, c.Kind == backup.Manual && !old, c.Kind == backup.Safety && !old:
+		case c.Kind == backup.Daily && suspect && !old, c.Kind == backup.Manual && !old, c.Kind == backup.Safety && !old:
 			w.failf("%s goes too early: %+v", c.ID, d)
-		case c.Kind == backup.Daily && c.Proof != backup.ProofSuspect && !archived[version(c.DatabaseID, c.SHA256)]:
+		case c.Kind == backup.Daily && !suspect && !h.inGood(c):
 			w.failf("the daily %s of %s goes and sits in no verified archive", c.DatabaseName, c.Date)
-		case c.Kind == backup.Daily && c.Proof != backup.ProofSuspect && backup.DateOf(w.now).AddDays(-w.p.Daily).Time().Before(c.Date.Time()):
+		case c.Kind == backup.Daily && !suspect && backup.DateOf(w.now).AddDays(-w.p.Daily).Time().Before(c.Date.Time()):
 			w.failf("the daily %s of %s goes within its days", c.DatabaseName, c.Date)
-		}
-	}
-	for i, d := range plan.Archives {
-		a := h.Archives[i]
-		if !d.Drop {
-			continue
-		}
-		if !a.Verified || a.Quarantined || plan.Held != "" || a.Last.AddDays(7*w.p.Weekly).Time().After(w.now) {
-			w.failf("the archive %s goes: %+v", a.Week, d)
-		}
-		for _, m := range a.Members {
-			if m.Pinned && !own[version(m.DatabaseID, m.SHA256)] {
-				w.failf("the archive %s goes with the pinned %s of %s", a.Week, m.DatabaseName, m.Date)
-			}
 		}
 	}
 }
 
 // apply carries a plan out.
-func apply(h Holdings, plan Plan, now time.Time, id func(string) string) Holdings {
+func apply(h Holdings, plan Plan) Holdings {
 	out := h
 	out.Copies, out.Archives = nil, nil
-	for i, d := range plan.Copies {
-		if c := h.Copies[i]; !d.Drop {
-			c.ExpiresAt, c.ExpiresReason = d.Until, d.Reason
-			out.Copies = append(out.Copies, c)
-		}
-	}
+	gone := map[string]bool{}
 	for i, d := range plan.Archives {
-		if !d.Drop {
+		if gone[h.Archives[i].Week] = d.Drop; !d.Drop {
 			out.Archives = append(out.Archives, h.Archives[i])
 		}
 	}
+	rescued := map[string]bool{}
 	for _, r := range plan.Rescue {
-		m := r.Member
-		c := backup.Copy{
-			ID: id("kept"), DatabaseID: m.DatabaseID, DatabaseName: m.DatabaseName, Kind: backup.Kept, Date: m.Date, TakenAt: m.TakenAt,
-			CreatedAt: now, SHA256: m.SHA256, Pinned: m.Pinned, Proof: backup.ProofPending,
+		rescued[r.Copy.ID] = true
+	}
+	for i, d := range plan.Copies {
+		c := h.Copies[i]
+		c.ExpiresAt, c.ExpiresReason = d.Until, d.Reason
+		if d.Drop {
+			c.ObjectGone = true
 		}
-		if m.Proven {
-			c.Proof = backup.ProofProven
+		if rescued[c.ID] {
+			c.ObjectGone, c.Kind = false, backup.Kept
 		}
-		out.Copies = append(out.Copies, c)
+		if gone[c.Archived.Week] {
+			c.Archived = backup.Archived{}
+		}
+		if !c.ObjectGone || c.Archived.Week != "" {
+			out.Copies = append(out.Copies, c)
+		}
 	}
 	return out
 }
@@ -382,40 +332,34 @@ func (w *world) jump() {
 	w.state = state
 	w.now = right.AddDate(1+w.rnd.IntN(9), 0, 0)
 	plan, state = Cautious(w.h, w.p, w.state, w.now)
-	lost := map[string]map[backup.Date]bool{}
-	all := 0
-	for i, d := range plan.Archives {
-		for _, m := range w.h.Archives[i].Members {
-			all++
-			if d.Drop {
-				if lost[m.DatabaseID] == nil {
-					lost[m.DatabaseID] = map[backup.Date]bool{}
-				}
-				lost[m.DatabaseID][m.Date] = true
-			}
-		}
-	}
 	w.allowed(w.h, plan)
-	if state.Pending == nil { // little was to be deleted: then it was little
-		c, _ := plan.Drops()
-		if n := len(w.h.Copies); c > 10+n/2 {
-			w.failf("the clock having gone on by years, %d of %d copies go at once", c, n)
-		}
+	last := right
+	if w.state.LastRun != nil {
+		last = *w.state.LastRun
 	}
-	for id, dates := range lost {
-		if len(dates) > 40 && state.Pending != nil && all > 100 {
-			w.failf("the clock having gone on by years, %s loses %d dates at once", id, len(dates))
+	if state.Pending == nil { // then it was little
+		if f := dropped(w.h, plan); len(f.any) >= 60 && lost(f.any) > len(f.any)/2 && right.Sub(last) < 8*day && w.p.Weekly > 3 {
+			w.failf("the clock having gone on by years, %d of %d copies go at once: %+v, the last run %s, the clock %s", lost(f.any), len(f.any), w.state, stamp(last), stamp(right))
 		}
 	}
 	w.now = right
-	again, _ := Cautious(w.h, w.p, state, w.now)
+	again, next := Cautious(w.h, w.p, state, w.now)
 	if again.Held != "" && state.LastRun != nil && !state.LastRun.After(right) {
 		w.failf("the clock being right again, everything is held: %s", again.Held)
 	}
 	if state.LastRun != nil && state.LastRun.After(right) {
 		return // that run was carried out in its head only
 	}
-	w.state = state
+	w.state.Pending = next.Pending
+}
+
+func lost(list []bool) (n int) {
+	for _, gone := range list {
+		if gone {
+			n++
+		}
+	}
+	return n
 }
 
 // TestOrderDoesNotMatter: the same holdings in another order give the same

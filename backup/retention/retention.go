@@ -30,12 +30,12 @@ func (p Policy) atLeastOne() Policy {
 
 // Holdings is what is stored and known at one moment.
 type Holdings struct {
-	Copies   []backup.Copy // every one that is listed
-	Archives []Archive     // every one that is listed
+	Copies   []backup.Copy    // every one that is listed, wherever it lies
+	Archives []backup.Archive // every one that is listed
 
 	Gone    map[string]bool   // UUIDs of databases that the account no longer has
 	Erased  map[string]bool   // UUIDs of databases whose copies an admin wants gone
-	Reading map[string]string // id of a copy or archive → what reads it now
+	Reading map[string]string // id of a copy, or week of an archive → what reads it now
 
 	Newest     time.Time // the newest time on record anywhere
 	ClockRight time.Time // times on record up to here were seen, and the clock confirmed, by an admin
@@ -43,46 +43,21 @@ type Holdings struct {
 	Incomplete string    // why the bucket's listing is not to be trusted; "" where it is
 }
 
-// Archive is one weekly archive.
-type Archive struct {
-	ID          string
-	Week        string      // 2026-W48
-	Last        backup.Date // the Sunday on which its week ends
-	Verified    bool        // read back whole, every member's hash compared
-	Quarantined bool
-	ExpiresAt   *time.Time // as it was recorded last
-	Reason      string     // likewise
-	Members     []Member
-}
-
-// Member is one dump inside an archive.
-type Member struct {
-	DatabaseID   string
-	DatabaseName string
-	Date         backup.Date // may lie before the archive's week
-	TakenAt      time.Time
-	CopyID       string // of the copy that it was made from
-	SHA256       string // of the dump, equal to its copy's
-	Size         int64
-	Proven       bool
-	Pinned       bool
-}
-
 // Decision is what becomes of one copy or archive.
 type Decision struct {
-	ID     string
-	Drop   bool       // may be deleted now
+	ID     string     // of a copy; of an archive its week
+	Drop   bool       // may be deleted now; of a copy that an archive holds too, its own object
 	Until  *time.Time // when it may go; nil: no end is set
 	Reason string     // why it stays until then
 	Held   string     // why it stays although its time has come; "" otherwise
 }
 
-// Rescue is a member that must become a copy of its own, under kept/, before
-// its archive may go.
+// Rescue is a copy that lies in an archive alone and must become an object of
+// its own, under kept/, before the archive may go.
 type Rescue struct {
-	ArchiveID string
-	Member    Member
-	Reason    string
+	Week   string
+	Copy   backup.Copy
+	Reason string
 }
 
 // Plan is what the rules make of the holdings.
