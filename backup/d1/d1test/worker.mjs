@@ -268,8 +268,10 @@ export class Database extends DurableObject {
     let n = 0;
     try {
       let rest = "";
-      for (let at = 0; at < text.length; at += piece) {
-        const r = this.sql.ingest(rest + text.slice(at, at + piece));
+      for (let at = 0, end; at < text.length; at = end) {
+        end = at + piece;
+        if (text.charCodeAt(end - 1) >> 10 === 0xd800 >> 10) end++; // not within a character
+        const r = this.sql.ingest(rest + text.slice(at, end));
         rest = r.remainder;
         n += r.statementCount;
         if (r.statementCount > 0) await this.ctx.storage.sync();
