@@ -27,9 +27,10 @@ type Config struct {
 	R2SecretAccessKey Secret
 	R2Jurisdiction    string
 
-	AccountID string // Cloudflare's
-	APIToken  Secret
-	BaseURL   string // of Cloudflare's API; "" for the real one
+	AccountID    string // Cloudflare's
+	APIToken     Secret
+	RestoreToken Secret // what restores write with; "": APIToken
+	BaseURL      string // of Cloudflare's API; "" for the real one
 
 	BootstrapToken Secret // the admin API token of a first start
 	Addr           string // "" for the verb's default
@@ -89,6 +90,7 @@ func loadConfig(env lookup, file string) *Config {
 	}
 	c.R2AccessKeyID, c.R2SecretAccessKey, c.R2Jurisdiction = get("R2_ACCESS_KEY_ID"), Secret(get("R2_SECRET_ACCESS_KEY")), get("R2_JURISDICTION")
 	c.AccountID, c.APIToken, c.BaseURL = get("CLOUDFLARE_ACCOUNT_ID"), Secret(get("CLOUDFLARE_API_TOKEN")), get("CLOUDFLARE_BASE_URL")
+	c.RestoreToken = Secret(get("CLOUDFLARE_RESTORE_TOKEN"))
 	c.BootstrapToken, c.Secret = Secret(get("PATINA_BOOTSTRAP_TOKEN")), Secret(get("PATINA_SECRET"))
 	c.Addr, c.PublicURL = get("PATINA_ADDR"), strings.TrimSuffix(get("PATINA_PUBLIC_URL"), "/")
 	c.Nightly = get("PATINA_NIGHTLY")

@@ -114,11 +114,32 @@ func newD1(cfg *Config, limiter d1.Limiter) (*d1.Client, error) {
 	return d1.New(d1.Config{AccountID: cfg.AccountID, Token: cfg.APIToken.Reveal(), BaseURL: cfg.BaseURL, Limiter: limiter})
 }
 
+// newRestoreD1 makes a client that may write; nil where no account is
+// configured. A token of its own has a budget of requests of its own.
+func newRestoreD1(cfg *Config, limiter func(name string) d1.Limiter) (*d1.Client, error) {
+	if cfg.AccountID == "" || cfg.APIToken == "" && cfg.RestoreToken == "" {
+		return nil, nil
+	}
+	token, name := cfg.RestoreToken, limiterName+"-restore"
+	if token == "" {
+		token, name = cfg.APIToken, limiterName
+	}
+	c := d1.Config{AccountID: cfg.AccountID, Token: token.Reveal(), BaseURL: cfg.BaseURL}
+	if limiter != nil {
+		c.Limiter = limiter(name)
+	}
+	return d1.New(c)
+}
+
 // runner makes the job layer. Without a bucket and a client it can only take
 // requests, which a worker carries out.
 func (in *installation) runner(ctx context.Context, bucket object.Bucket, client *d1.Client) (*jobs.Runner, error) {
+	writer, err := newRestoreD1(in.cfg, in.limiter)
+	if err != nil {
+		return nil, err
+	}
 	return jobs.New(ctx, jobs.Config{
-		Store: in.store, Bucket: bucket, D1: client, Log: in.log, Clock: in.clock,
+		Store: in.store, Bucket: bucket, D1: client, Restore: writer, Log: in.log, Clock: in.clock,
 		Nightly: in.cfg.Nightly, Concurrency: in.cfg.Concurrency,
 		Include: in.cfg.Include, Exclude: in.cfg.Exclude, Version: programVersion(), Hook: failpoint(),
 	})
@@ -186,6 +207,10 @@ const limiterName = "cloudflare"
 
 func sharedLimiter(s *store.Store) d1.Limiter {
 	return s.Limiter(limiterName, d1.DefaultRate, d1.DefaultBurst)
+}
+
+func (in *installation) limiter(name string) d1.Limiter {
+	return in.store.Limiter(name, d1.DefaultRate, d1.DefaultBurst)
 }
 
 // pending tells how many migrations wait.

@@ -55,6 +55,7 @@ type rig struct {
 	binary   string
 	database string
 	bucket   object.Bucket
+	sim      *d1sim.Account
 	addr     string
 	env      []string
 	flags    []string
@@ -109,7 +110,7 @@ func newRig(t *testing.T, s3 bool) *rig {
 		srv.Close()
 		_ = sim.Close()
 	})
-	r := &rig{t: t, binary: binary, database: storetest.EmptyURL(t), addr: freeAddr(t), log: &bytes.Buffer{}}
+	r := &rig{t: t, binary: binary, sim: sim, database: storetest.EmptyURL(t), addr: freeAddr(t), log: &bytes.Buffer{}}
 	bucketURL, cfg := "file://"+t.TempDir(), object.Config{}
 	r.flags = []string{"--embedded"}
 	if s3 {
