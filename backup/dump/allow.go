@@ -96,9 +96,15 @@ func refuseCreate(w *words, s Statement) string {
 	if internal(s.Name) {
 		return "its name is one of SQLite's own"
 	}
+	if !w.isName() {
+		return "it names nothing"
+	}
 	w.name()
 	if w.punct('.') {
 		return "its name has a schema before it"
+	}
+	if (s.Kind == CreateIndex || s.Kind == CreateTrigger) && !onTable(*w) {
+		return "it is on no table"
 	}
 	switch s.Kind {
 	case CreateTable, CreateVirtualTable:
@@ -120,6 +126,23 @@ func refuseCreate(w *words, s Statement) string {
 		}
 	}
 	return ""
+}
+
+// isName tells whether the current token may be a name.
+func (w *words) isName() bool {
+	_, ok := identifier(w.Text(w.tok), w.tok.Kind)
+	return ok
+}
+
+// onTable tells whether ON and a name follow, as in an index or a trigger.
+func onTable(w words) bool {
+	for w.tok.Kind != TokenEnd && !w.punct(';') {
+		if w.is("ON") {
+			return w.isName()
+		}
+		w.next()
+	}
+	return false
 }
 
 // placeholderHead begins what Writer.Placeholder writes, and nothing else.

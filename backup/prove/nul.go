@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/AutumnsGrove/Patina/backup"
@@ -75,4 +77,66 @@ func (u *unmarking) Row(stmt int, cells []backup.Cell) error {
 		}
 	}
 	return u.RowHandler.Row(stmt, u.cells)
+}
+
+// putBack puts the NULs back into the loaded database itself, where it is kept.
+// Its triggers are away meanwhile: they are the application's, and not meant for
+// this.
+func (m *marker) putBack(ctx context.Context, path string) (err error) {
+	if len(m.found) == 0 {
+		return nil
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=trusted_schema(0)&_pragma=foreign_keys(0)")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	drops, err := texts(ctx, tx, `SELECT 'DROP TRIGGER "' || replace(name, '"', '""') || '"' FROM sqlite_schema WHERE type = 'trigger'`)
+	if err != nil {
+		return err
+	}
+	creates, err := texts(ctx, tx, `SELECT sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid`)
+	if err != nil {
+		return err
+	}
+	statements := drops
+	for table := range m.found {
+		columns, err := texts(ctx, tx, `SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0`, table)
+		if err != nil {
+			return err
+		}
+		for _, c := range columns {
+			c, word := dump.QuoteIdent(c), dump.QuoteText(m.word)
+			statements = append(statements, "UPDATE "+dump.QuoteIdent(table)+" SET "+c+" = replace("+c+", "+word+", char(0)) WHERE typeof("+c+") = 'text' AND instr("+c+", "+word+") > 0")
+		}
+	}
+	for _, q := range append(statements, creates...) {
+		if _, err := tx.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("put back the text of the loaded database: %w", err)
+		}
+	}
+	return tx.Commit()
+}
+
+// texts gives the one column of a query.
+func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) (out []string, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
 }

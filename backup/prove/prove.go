@@ -19,8 +19,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/backup/export"
@@ -70,6 +68,7 @@ type Proof struct {
 	Check       time.Duration    // integrity, foreign keys, row counts
 	Again       time.Duration    // the second dump
 	marker      *marker
+	members     *members    // nil without gzip
 	Live        *Comparison // with the source; nil where it was not asked for
 }
 
@@ -133,6 +132,11 @@ func Dump(ctx context.Context, stored io.Reader, c backup.Compression, m *backup
 		return p, err
 	}
 	p.Again = opt.Clock().Sub(checked)
+	if opt.Live != nil || opt.Keep != "" {
+		if err := p.marker.putBack(ctx, path); err != nil {
+			return p, inTime(ctx, err)
+		}
+	}
 	if opt.Live != nil {
 		if err := p.compare(ctx, path, m, opt.Live(p.Header.DatabaseID, p.Header.Database)); err != nil {
 			return p, err
@@ -166,11 +170,11 @@ func (p *Proof) load(ctx context.Context, stored io.Reader, c backup.Compression
 	in := &watched{ctx: ctx, r: io.TeeReader(stored, sum)}
 	sql := io.Reader(in)
 	if c == backup.Gzip {
-		z, err := gzip.NewReader(in)
+		z, err := newMembers(in)
 		if err != nil {
 			return in.blame(&backup.Error{Kind: backup.ErrCorrupt, Message: "it is not a gzip file", Err: err})
 		}
-		sql = z
+		p.members, sql = z, z
 	}
 	most := opt.MaxSQL
 	if m != nil && m.SQLSize > 0 {
@@ -228,33 +232,6 @@ func (p *Proof) run(ctx context.Context, d *dump.Reader, l *loader) error {
 			return err
 		}
 	}
-}
-
-// agrees compares what was read with what the manifest says.
-func (p *Proof) agrees(m *backup.Manifest) error {
-	c := p.Contents
-	for _, x := range []struct {
-		what      string
-		got, want any
-	}{
-		{"the stored bytes' hash", p.SHA256, m.SHA256},
-		{"the stored size", p.Size, m.Size},
-		{"the dump's hash", c.SHA256, m.SQLSHA256},
-		{"the body's hash", c.BodySHA256, m.BodySHA256},
-		{"the number of tables", c.Tables, m.TableCount},
-		{"the number of rows", c.Rows, m.Rows},
-		{"the number of sections", len(c.Sections), len(m.Sections)},
-	} {
-		if x.got != x.want {
-			return corrupt("%s is %v, and the manifest says %v", x.what, x.got, x.want)
-		}
-	}
-	for i, s := range c.Sections {
-		if w := m.Sections[i]; s.Name != w.Name || s.Rows != w.Rows || s.SHA256 != w.SHA256 || s.Offset != w.Offset || s.Length != w.Length {
-			return corrupt("the section %s is not the one that the manifest names", s.Name)
-		}
-	}
-	return nil
 }
 
 // again dumps the loaded database: only where that gives the same body is
