@@ -38,6 +38,12 @@ func dumpOf(t testing.TB, statements ...string) ([]byte, *backup.Manifest) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return dumpFile(t, path)
+}
+
+// dumpFile dumps a SQLite file.
+func dumpFile(t testing.TB, path string) ([]byte, *backup.Manifest) {
+	t.Helper()
 	src, err := source.OpenFile(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
