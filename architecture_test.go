@@ -118,7 +118,7 @@ var layers = map[string][]string{
 	"backup/archive":   {"backup/source", "backup/dump", "backup/object", "backup"},
 	"backup/prove":     {"backup/export", "backup/source", "backup/d1", "backup/dump", "backup/object", "backup/archive", "backup"},
 	"backup/restore":   {"backup/export", "backup/prove", "backup/source", "backup/d1", "backup/dump", "backup/object", "backup/archive", "backup"},
-	"backup/catalogue": {"backup/source", "backup/d1", "backup/dump", "backup/object", "backup/archive", "backup"},
+	"backup/catalogue": {"backup/export", "backup/dump", "backup/object", "backup/archive", "backup"},
 	"migrations":       {},
 	"static":           {},
 	"docs":             {},

@@ -26,7 +26,7 @@ func adopt(ctx context.Context, src source.Source, dst object.Bucket, req Reques
 	if _, err := dst.Stat(ctx, key); err != nil {
 		return nil, fmt.Errorf("look for %s: %w", key, err)
 	}
-	found, err := examine(ctx, dst, req.Key)
+	found, err := Examine(ctx, dst, req.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,10 @@ func ReadManifest(ctx context.Context, b object.Bucket, key string) (*backup.Man
 	return m, nil
 }
 
-// examine reads a stored dump from end to end and describes it as far as its
-// bytes tell. ErrCorrupt: it is not a whole dump.
-func examine(ctx context.Context, b object.Bucket, k object.Key) (*backup.Manifest, error) {
+// Examine reads a stored dump from end to end and describes it as far as its
+// bytes and its key tell: the manifest that it gives has no copy, no result and
+// no trigger. ErrCorrupt: it is not a whole dump.
+func Examine(ctx context.Context, b object.Bucket, k object.Key) (*backup.Manifest, error) {
 	key := k.String()
 	r, err := b.Open(ctx, key, 0, -1)
 	if err != nil {
@@ -70,7 +71,9 @@ func examine(ctx context.Context, b object.Bucket, k object.Key) (*backup.Manife
 	defer r.Close()
 	stored := sha256.New()
 	counted := &counter{r: io.TeeReader(r, stored)}
-	m := &backup.Manifest{Format: backup.ManifestFormat, Key: key, Compression: backup.Plain, Rebuilt: true, ForeignKeys: -1}
+	m := &backup.Manifest{
+		Format: backup.ManifestFormat, Kind: k.Kind, Date: k.Date, Key: key, Compression: backup.Plain, Rebuilt: true, ForeignKeys: -1,
+	}
 	sql := io.Reader(counted)
 	if k.Gzip {
 		m.Compression = backup.Gzip
@@ -87,7 +90,7 @@ func examine(ctx context.Context, b object.Bucket, k object.Key) (*backup.Manife
 	if _, err := io.Copy(io.Discard, counted); err != nil {
 		return nil, unreadable(key, counted, err)
 	}
-	m.DatabaseID, m.DatabaseName = h.DatabaseID, h.Database
+	m.DatabaseID, m.DatabaseName, m.JobID, m.Redactions = h.DatabaseID, h.Database, h.JobID, h.Redactions
 	m.StartedAt, m.CompletedAt = h.TakenAt, h.TakenAt.Add(c.Footer.Duration)
 	m.Consistency, m.BookmarkBefore, m.BookmarkAfter = backup.Consistency(c.Footer.Consistency), h.Bookmark, c.Footer.BookmarkAfter
 	m.Size, m.SHA256 = counted.n, hex.EncodeToString(stored.Sum(nil))

@@ -50,7 +50,8 @@ func attempt(n int) string {
 	return "." + strconv.Itoa(n)
 }
 
-const slugPattern = `([a-z0-9._-]{1,64}(?:~[0-9a-f]{8})?)`
+// slugPattern takes a name, whose UUID and whose attempt may follow.
+const slugPattern = `([a-z0-9._-]{1,64}(?:~[0-9a-f]{8})?(?:\.[1-9][0-9]{0,3})?)`
 
 var (
 	datedKey  = regexp.MustCompile(`^(daily|kept)/(\d{4}-\d\d-\d\d)/` + slugPattern + `\.sql(\.gz)?$`)
@@ -101,6 +102,18 @@ func ManifestKey(key string) string { return key + ".json" }
 
 // MetaKey gives the key of a night's settings.
 func MetaKey(d backup.Date) string { return "meta/" + d.String() + ".json" }
+
+// ParseMetaKey reads the date out of the key of a night's settings, and refuses
+// as ErrInvalid what is none.
+func ParseMetaKey(s string) (backup.Date, error) {
+	name, ok := strings.CutPrefix(s, "meta/")
+	if name, ok2 := strings.CutSuffix(name, ".json"); ok && ok2 {
+		if d, err := backup.ParseDate(name); err == nil {
+			return d, nil
+		}
+	}
+	return backup.Date{}, backup.Errorf(backup.ErrInvalid, "%.200q is not the key of a night's settings", s)
+}
 
 // ValidName tells whether a database's name can stand in a key as it is.
 func ValidName(name string) bool { return validName.MatchString(name) && name[0] != '.' }
