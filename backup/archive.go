@@ -82,8 +82,8 @@ type ArchiveMember struct {
 	GzipSHA256     string          `json:"gzip_sha256"` // of them
 	ManifestOffset int64           `json:"manifest_offset"`
 	ManifestLength int64           `json:"manifest_length"`
-	ManifestSHA256 string          `json:"manifest_sha256"` // of the copy's manifest as it lies in the archive, unpacked
-	Manifest       json.RawMessage `json:"manifest"`        // the copy's
+	ManifestSHA256 string          `json:"manifest_sha256"`    // of the copy's manifest as it lies in the archive, unpacked
+	Manifest       json.RawMessage `json:"manifest,omitempty"` // the copy's
 }
 
 // ArchiveGap is a date of a database that an archive holds no copy of.

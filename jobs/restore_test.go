@@ -232,7 +232,9 @@ type held struct {
 	once    sync.Once
 }
 
-func hold(at string) *held { return &held{at: at, arrived: make(chan struct{}), release: make(chan struct{})} }
+func hold(at string) *held {
+	return &held{at: at, arrived: make(chan struct{}), release: make(chan struct{})}
+}
 
 func (h *held) hook(step string) {
 	if step == h.at {
