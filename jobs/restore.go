@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/archive"
 	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/export"
 	"github.com/AutumnsGrove/Patina/backup/object"
@@ -130,7 +131,7 @@ func (a *restoring) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c = a.r.restoreCopy(stored.Manifest)
+		c = a.r.restoreCopy(stored)
 	}
 	return restore.Run(ctx, restore.Config{
 		D1: a.r.cfg.Restore, Clock: a.r.cfg.Clock, Save: a.save, Safety: a.safety, Hook: a.r.cfg.Hook,
@@ -139,9 +140,13 @@ func (a *restoring) run(ctx context.Context) error {
 }
 
 // restoreCopy is a stored copy as the restore reads it.
-func (r *Runner) restoreCopy(m *backup.Manifest) restore.Copy {
-	return restore.Copy{Manifest: m, Open: func(ctx context.Context) (io.ReadCloser, error) {
-		return object.OpenSQL(ctx, r.cfg.Bucket, m.Key, m.Compression)
+func (r *Runner) restoreCopy(c backup.Copy) restore.Copy {
+	return restore.Copy{Manifest: c.Manifest, Open: func(ctx context.Context) (io.ReadCloser, error) {
+		stored, err := archive.OpenCopy(ctx, r.cfg.Bucket, c)
+		if err != nil || c.Compression != backup.Gzip {
+			return stored, err
+		}
+		return object.Decompressed(stored)
 	}}
 }
 

@@ -87,7 +87,7 @@ func (r *Runner) resolveRestore(ctx context.Context, s *store.Store, req backup.
 			return rs, c, err
 		}
 		rs.CopyID, rs.DatabaseID, rs.DatabaseName = stored.ID, stored.DatabaseID, stored.DatabaseName
-		c = r.restoreCopy(stored.Manifest)
+		c = r.restoreCopy(stored)
 		if rs.Target == backup.RestoreBookmark && rs.Bookmark == "" {
 			rs.Bookmark = stored.BookmarkBefore
 		}

@@ -1,7 +1,6 @@
 package object
 
 import (
-	"context"
 	"errors"
 	"io"
 
@@ -10,20 +9,6 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 )
-
-// OpenSQL opens a stored dump for reading its SQL from the start, whatever it
-// is compressed with. Errors of what is stored, as it is read, are ErrCorrupt.
-func OpenSQL(ctx context.Context, b Bucket, key string, c backup.Compression) (io.ReadCloser, error) {
-	r, err := b.Open(ctx, key, 0, -1)
-	if err != nil || c != backup.Gzip {
-		return r, err
-	}
-	s, err := Decompressed(r)
-	if err != nil {
-		_ = r.Close()
-	}
-	return s, err
-}
 
 // Decompressed reads the SQL of a dump stored with gzip; closing it closes r.
 func Decompressed(r io.ReadCloser) (io.ReadCloser, error) {

@@ -86,7 +86,7 @@ func (p *place) copyOf(ctx context.Context, kind backup.CopyKind, id, name strin
 
 func (p *place) open(m *backup.Manifest) restore.Copy {
 	return restore.Copy{Manifest: m, Open: func(ctx context.Context) (io.ReadCloser, error) {
-		return object.OpenSQL(ctx, p.bucket, m.Key, m.Compression)
+		return p.bucket.Open(ctx, m.Key, 0, -1)
 	}}
 }
 
