@@ -152,7 +152,7 @@ func (r *Runner) resolvePlace(ctx context.Context, s *store.Store, rs *backup.Re
 
 // confirmed refuses a restore over a database whose name was not typed.
 func confirmed(rs backup.Restore) error {
-	if rs.Target == backup.RestoreNew || rs.Confirm == rs.Name {
+	if rs.Target == backup.RestoreNew || rs.Confirm == rs.Name || rs.Confirm == rs.TargetID {
 		return nil
 	}
 	return &backup.Error{

@@ -275,6 +275,7 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 	b := newBench(t)
 	d, c, _ := b.database("groveauth")
 	failed, running := b.job(backup.JobFailed, backup.ResultFailed, d), b.job(backup.JobRunning, backup.ResultQueued, d)
+	b.restored(failed, d, c)
 	doc, err := openapi3.NewLoader().LoadFromData(docs.OpenAPI)
 	must(t, err)
 	p := b.program(b.token(store.Admin, true))

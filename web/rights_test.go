@@ -15,6 +15,9 @@ import (
 
 // concrete fills a route's parameters with things that exist.
 func concrete(path string, d backup.Database, c backup.Copy, job string) string {
+	if strings.HasPrefix(path, "/backups/") {
+		job = c.ID
+	}
 	return strings.NewReplacer(":date", c.Date.String(), ":db", d.Name, ":id", job).Replace(path)
 }
 
@@ -25,6 +28,7 @@ func TestEveryRouteUnauthenticated(t *testing.T) {
 	b.user("ada", store.Admin, true)
 	d, c, body := b.database("groveauth")
 	job := b.job(backup.JobRunning, backup.ResultQueued, d)
+	b.restored(job, d, c)
 	open := map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /setup": true, "POST /setup": true, "GET /healthz": true, "GET /readyz": true}
 	if n := len(b.server.Routes()); n < 20 {
 		t.Fatalf("only %d routes were walked", n)
@@ -76,6 +80,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	b := newBench(t)
 	d, c, _ := b.database("groveauth")
 	job := b.job(backup.JobFailed, backup.ResultFailed, d)
+	b.restored(job, d, c)
 	type role struct {
 		name   string
 		holds  map[auth.Right]bool
@@ -115,7 +120,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 			tried++
 			var res response
 			if r.Method == "POST" {
-				res = who.client.form(path, url.Values{"database": {"groveauth"}})
+				res = who.client.form(path, url.Values{"database": {"groveauth"}, "target": {"new"}, "confirm": {"groveauth"}})
 			} else {
 				res = who.client.do(r.Method, path, nil)
 			}

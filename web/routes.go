@@ -15,6 +15,7 @@ import (
 	"github.com/AutumnsGrove/Patina/web/history"
 	"github.com/AutumnsGrove/Patina/web/manual"
 	"github.com/AutumnsGrove/Patina/web/overview"
+	"github.com/AutumnsGrove/Patina/web/restores"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -34,6 +35,7 @@ func (s *Server) table() []Route {
 	jobs := history.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock, Streams: s.streams}
 	dbs := databases.Handler{Store: c.Store, PublicURL: c.PublicURL, Clock: c.Clock}
 	stored := copies.Handler{Store: c.Store, Bucket: c.Bucket, Auth: s.auth, Log: c.Log, Clock: c.Clock}
+	back := restores.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock}
 	guides := manual.Handler{Store: c.Store, Bucket: c.Bucket.String(), PublicURL: c.PublicURL, Clock: c.Clock}
 	log := audit.Handler{Store: c.Store}
 	return []Route{
@@ -49,6 +51,11 @@ func (s *Server) table() []Route {
 		{"GET", "/jobs/:id/events", auth.View, jobs.Events, true},
 		{"POST", "/jobs/:id/cancel", auth.Operate, jobs.Cancel, false},
 		{"POST", "/jobs/:id/retry", auth.Operate, jobs.Retry, false},
+		{"GET", "/backups/:id/restore", auth.Admin, back.Form, false},
+		{"POST", "/backups/:id/restore", auth.Admin, back.Start, false},
+		{"GET", "/restores", auth.View, back.List, false},
+		{"GET", "/restores/:id", auth.View, back.Show, false},
+		{"POST", "/restores/:id/undo", auth.Admin, back.Undo, false},
 		{"GET", "/restore-guide/:db", auth.View, guides.Guide, false},
 		{"GET", "/audit", auth.Admin, log.List, false},
 		{"GET", "/openapi.json", auth.View, s.openapi, false},

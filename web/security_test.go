@@ -81,6 +81,7 @@ func TestCrossSite(t *testing.T) {
 	b.user("ada", store.Admin, true)
 	d, c, _ := b.database("groveauth")
 	job := b.job(backup.JobFailed, backup.ResultFailed, d)
+	b.restored(job, d, c)
 	secret := b.token(store.Admin, true)
 	for _, r := range b.server.Routes() {
 		path := concrete(r.Path, d, c, job)
@@ -277,6 +278,7 @@ func TestHeadersOfEveryPage(t *testing.T) {
 	b.user("ada", store.Admin, true)
 	d, c, _ := b.database("groveauth")
 	job := b.job(backup.JobRunning, backup.ResultQueued, d)
+	b.restored(job, d, c)
 	ada := b.signedIn("ada")
 	seen := 0
 	for _, r := range b.server.Routes() {

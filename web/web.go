@@ -25,10 +25,11 @@ import (
 	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/auth"
 	"github.com/AutumnsGrove/Patina/web/history"
+	"github.com/AutumnsGrove/Patina/web/restores"
 )
 
-// Requester starts, cancels and retries jobs.
-type Requester = history.Requester
+// Requester starts, cancels and retries jobs, and tells what a restore would do.
+type Requester = restores.Requester
 
 // Config is what a server needs. Store, Bucket, Requests and Secret are
 // required.

@@ -23,6 +23,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/backup/restore"
 	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/store/storetest"
 	"github.com/AutumnsGrove/Patina/web"
@@ -64,6 +65,17 @@ func (r *requests) Request(_ context.Context, req backup.Request) (backup.Starte
 		id = uuid.Must(uuid.NewV7()).String()
 	}
 	return backup.Started{JobID: id, Status: backup.JobQueued, Databases: req.Databases}, nil
+}
+
+func (r *requests) Preview(_ context.Context, req backup.Request) (*restore.Plan, backup.Restore, error) {
+	rs := *req.Restore
+	if rs.Name == "" {
+		rs.Name = "groveauth"
+	}
+	return &restore.Plan{
+		Tables: []restore.PlanTable{{Name: "users", Action: restore.TableReplaced, Rows: 3, Now: 2}, {Name: "<i>later</i>", Action: restore.TableLost, Now: 1}},
+		Rows:   3, Notes: []string{"A <b>note</b>."},
+	}, rs, nil
 }
 
 func (r *requests) all() []backup.Request {
@@ -163,6 +175,17 @@ func (b *bench) database(name string) (backup.Database, backup.Copy, []byte) {
 	must(b.t, b.store.UpsertDatabase(b.t.Context(), d))
 	body := dumpOf(b.t, d)
 	return d, b.copyOf(d, body, now.Add(-time.Hour)), body
+}
+
+// restored makes a job's restore: over a database, and ended.
+func (b *bench) restored(job string, d backup.Database, c backup.Copy) {
+	b.t.Helper()
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	r := backup.Restore{ID: job, Target: backup.RestoreInPlace, CopyID: c.ID, DatabaseID: d.ID, DatabaseName: d.Name, Name: d.Name, TargetID: d.ID, CreatedAt: at}
+	must(b.t, b.store.InsertRestore(b.t.Context(), r))
+	r.Step, r.BookmarkBefore, r.EndedAt, r.Outcome, r.Next = backup.StepDone, "0000-beef", &at, d.Name+" holds what the copy does", "The way back."
+	r.Checks = []backup.Check{{Name: "rows", OK: true, Text: "all of them"}, {Name: "tables", Text: "one is missing"}}
+	must(b.t, b.store.SaveRestore(b.t.Context(), r))
 }
 
 func dumpOf(t testing.TB, d backup.Database) []byte {

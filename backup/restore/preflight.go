@@ -212,7 +212,7 @@ func (w *run) allowed() error {
 	if r.Target == backup.RestoreBookmark && r.Bookmark == "" {
 		return backup.Errorf(backup.ErrInvalid, "there is no bookmark to go back to")
 	}
-	if r.Target != backup.RestoreNew && r.Confirm != r.Name {
+	if r.Target != backup.RestoreNew && r.Confirm != r.Name && (r.Confirm == "" || r.Confirm != r.TargetID) {
 		return &backup.Error{
 			Kind: backup.ErrInvalid, Message: "a restore over " + r.Name + " must be confirmed by its name; nothing was changed",
 			Next: "Type the name of the database that will be overwritten.",

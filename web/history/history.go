@@ -89,6 +89,9 @@ func (h *Handler) Show(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if job.Kind == backup.JobRestore && ui.FaceOf(c.Request()) != ui.JSON {
+		return ui.Go(c, "/restores/"+job.ID)
+	}
 	now := h.Clock()
 	m := view(job, results, now, who.Who())
 	p := auth.Chrome(c, m.Title, "history")

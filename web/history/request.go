@@ -26,13 +26,13 @@ const maxNames = 50_000
 // Trigger is POST /trigger.
 func (h *Handler) Trigger(c echo.Context) error {
 	r, who := c.Request(), auth.Of(c)
-	key, err := idempotencyKey(r)
+	key, err := ui.IdempotencyKey(r)
 	if err != nil {
 		return err
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return tooLarge(err)
+		return ui.BodyError(err)
 	}
 	asked, err := names(r.Header.Get(echo.HeaderContentType), body)
 	if err != nil {
@@ -163,23 +163,6 @@ func namesJSON(body []byte) ([]string, error) {
 	return list, nil
 }
 
-// idempotencyKey reads the header: at most 255 visible ASCII characters.
-func idempotencyKey(r *http.Request) (string, error) {
-	key := r.Header.Get("Idempotency-Key")
-	if len(key) > 255 || strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' }) {
-		return "", backup.Errorf(backup.ErrInvalid, "an Idempotency-Key has at most 255 visible ASCII characters")
-	}
-	return key, nil
-}
-
-func tooLarge(err error) error {
-	var limit *http.MaxBytesError
-	if errors.As(err, &limit) {
-		return echo.NewHTTPError(http.StatusRequestEntityTooLarge, "A request has at most 1 MiB.")
-	}
-	return backup.Errorf(backup.ErrInvalid, "the request was cut off")
-}
-
 // Cancel is POST /jobs/:id/cancel.
 func (h *Handler) Cancel(c echo.Context) error {
 	return h.change(c, backup.ActionCancel)
@@ -192,7 +175,7 @@ func (h *Handler) Retry(c echo.Context) error {
 
 func (h *Handler) change(c echo.Context, action backup.Action) error {
 	ctx, who, id := c.Request().Context(), auth.Of(c), c.Param("id")
-	key, err := idempotencyKey(c.Request())
+	key, err := ui.IdempotencyKey(c.Request())
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type model struct {
 	Title      string
 	Mark       ui.Mark
 	Open       bool
+	Backup     bool // it is over databases, which have results
 	Cancelling bool
 	CanCancel  bool
 	CanRetry   bool
@@ -50,7 +51,7 @@ type step struct {
 func view(j backup.Job, results []backup.Result, now time.Time, who ui.Who) model {
 	t := ui.TotalsOf(j, results)
 	m := model{
-		ID: j.ID, Title: title(j), Mark: ui.JobMark(j.Status), Open: !j.Status.Ended(), Error: ui.Name(j.Error),
+		ID: j.ID, Title: title(j), Backup: j.Kind == backup.JobBackup, Mark: ui.JobMark(j.Status), Open: !j.Status.Ended(), Error: ui.Name(j.Error),
 		Cancelling: j.CancelRequestedAt != nil && !j.Status.Ended(), RetryOf: j.RetryOf,
 		Done: t.Succeeded + t.Failed + t.Skipped, Of: t.Databases, Failed: t.Failed,
 		Started: ui.Moment{Word: "not yet"},
@@ -79,7 +80,7 @@ func view(j backup.Job, results []backup.Result, now time.Time, who ui.Who) mode
 
 func title(j backup.Job) string {
 	return map[backup.Trigger]string{
-		backup.TriggerNightly: "Nightly", backup.TriggerWeekly: "Weekly", backup.TriggerManual: "Manual", backup.TriggerAPI: "API",
+		backup.TriggerNightly: "Nightly", backup.TriggerWeekly: "Weekly", backup.TriggerMonthly: "Monthly", backup.TriggerManual: "Manual", backup.TriggerAPI: "API",
 	}[j.Trigger] + " " + string(j.Kind) + " of " + j.Date.String()
 }
 
