@@ -103,17 +103,8 @@ func refuseCreate(w *words, s Statement) string {
 	if w.punct('.') {
 		return "its name has a schema before it"
 	}
-	if (s.Kind == CreateIndex || s.Kind == CreateTrigger) && !onTable(*w) {
-		return "it is on no table"
-	}
-	switch s.Kind {
-	case CreateTable, CreateVirtualTable:
-		if !s.Stage && !equalFold(s.Table, s.Section) {
-			return "it makes a table other than its section's"
-		}
-		if w.is("AS") {
-			return "it takes its rows from a query"
-		}
+	if why := refusePlace(*w, s); why != "" {
+		return why
 	}
 	for w.tok.Kind != TokenEnd {
 		if w.tok.Kind == TokenIllegal {
@@ -123,6 +114,40 @@ func refuseCreate(w *words, s Statement) string {
 		w.next()
 		if (kind == TokenWord || kind == TokenQuoted) && w.punct('(') && loadsCode(text, kind) {
 			return "it calls a function that loads code"
+		}
+	}
+	return ""
+}
+
+// refusePlace lets through what belongs to the section: a table's own, or, in a
+// part, what belongs to no one table. w stands behind the name.
+func refusePlace(w words, s Statement) string {
+	switch s.Kind {
+	case CreateTable:
+		if s.Stage {
+			if text := string(s.SQL); text != "CREATE TABLE "+QuoteIdent(s.Name)+stageColumns && text != "CREATE TABLE "+QuoteIdent(s.Name)+sequenceColumns {
+				return "it is not the staging table"
+			}
+			return ""
+		}
+		fallthrough
+	case CreateVirtualTable:
+		if s.Part || !equalFold(s.Table, s.Section) {
+			return "it makes a table other than its section's"
+		}
+		if w.is("AS") {
+			return "it takes its rows from a query"
+		}
+	case CreateIndex, CreateTrigger:
+		if !onTable(w) {
+			return "it is on no table"
+		}
+		if !s.Part && (s.Kind == CreateTrigger || !equalFold(s.Table, s.Section)) {
+			return "it stands in the section of a table"
+		}
+	case CreateView:
+		if !s.Part {
+			return "it stands in the section of a table"
 		}
 	}
 	return ""
@@ -208,7 +233,7 @@ func refuseDrop(w *words, s Statement) string {
 		return "it drops one of SQLite's own tables"
 	case !guarded && !(s.Stage && stageName(s.Table)):
 		return "only the staging table is dropped outright"
-	case guarded && s.Section != s.Table:
+	case guarded && (s.Part || s.Section != s.Table):
 		return "it drops a table other than its section's"
 	}
 	return endsHere(w)
@@ -225,9 +250,15 @@ func refuseInsert(w *words, s Statement) string {
 		return "it fills one of SQLite's own tables"
 	case stageName(s.Table) && !s.Stage && s.Table != s.Section:
 		return "it fills a staging table that is not there"
+	case !s.Part && !s.Stage && !equalFold(s.Table, s.Section):
+		return "it fills a table other than its section's"
 	}
 	w.next()
+	command := false // to a full-text table: its first column bears its name
 	if w.punct('(') {
+		if name, ok := identifier(w.Text(w.tok), w.tok.Kind); ok {
+			command = equalFold(name, s.Table)
+		}
 		for w.kind(TokenQuoted) || w.kind(TokenWord) {
 			if !w.punct(',') {
 				break
@@ -236,6 +267,9 @@ func refuseInsert(w *words, s Statement) string {
 		if !w.punct(')') {
 			return "its columns are not a list of names"
 		}
+	}
+	if s.Part && !s.Stage && !refillable(s.Table) && !command {
+		return "it fills a table outside of its section"
 	}
 	if !w.is("VALUES") || !w.punct('(') {
 		return "it has no VALUES"

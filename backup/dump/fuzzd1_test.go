@@ -39,12 +39,12 @@ func sectionSeeds() [][]byte {
 	var out [][]byte
 	for _, s := range []string{
 		"DROP TABLE IF EXISTS \"t\";\nCREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, u REFERENCES t(id));\nINSERT INTO \"t\" VALUES(1,'it''s');\nCREATE INDEX i ON t(u);\n",
-		"CREATE TABLE \"t\"(a,b) -- x\n;\nINSERT INTO \"t\"(rowid,\"a\",\"b\") VALUES(-1,CAST(X'00' AS TEXT),9e999);\nCREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT CASE WHEN 1 THEN ';' END; UPDATE t SET a=t.b; END;\n",
+		"CREATE TABLE \"t\"(a,b) -- x\n;\nINSERT INTO \"t\"(rowid,\"a\",\"b\") VALUES(-1,CAST(X'00' AS TEXT),9e999);\n-- schema: triggers\nCREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT CASE WHEN 1 THEN ';' END; UPDATE t SET a=t.b; END;\n",
 		"CREATE TABLE t(a);\nCREATE TABLE \"patina_stage\"(c INTEGER,s INTEGER,v,PRIMARY KEY(c,s));\nINSERT INTO \"patina_stage\" VALUES(0,0,'x');\nINSERT INTO \"t\" VALUES((SELECT CAST(group_concat(v,'') AS TEXT) FROM(SELECT v FROM \"patina_stage\" WHERE c=0 ORDER BY s)));\nDELETE FROM \"patina_stage\";\nDROP TABLE \"patina_stage\";\n",
 		"CREATE TABLE t(a);\nCREATE TABLE IF NOT EXISTS \"b\"(\"id\",UNIQUE(\"id\"));\nATTACH 'x' AS y;\n",
 		"CREATE TABLE t(a);\nINSERT INTO \"t\" VALUES(load_extension('x'));\n",
-		"CREATE TABLE t(a CHECK (t.a > 0), t);\nINSERT INTO \"t\" VALUES((1*2.0/4),NULL);\nCREATE TRIGGER \"end\" INSTEAD OF DELETE ON t BEGIN DELETE FROM t; -- end;\nEND;\n",
-		"CREATE VIRTUAL TABLE t USING fts5(a, content='b''c');\nINSERT INTO \"t\"(\"t\",rank) VALUES('rank','x');\n",
+		"CREATE TABLE t(a CHECK (t.a > 0), t);\nINSERT INTO \"t\" VALUES((1*2.0/4),NULL);\n-- schema: triggers\nCREATE TRIGGER \"end\" INSTEAD OF DELETE ON t BEGIN DELETE FROM t; -- end;\nEND;\n",
+		"CREATE VIRTUAL TABLE t USING fts5(a, content='b''c');\n-- schema: fts\nINSERT INTO \"t\"(\"t\",rank) VALUES('rank','x');\n",
 	} {
 		out = append(out, []byte(s))
 	}

@@ -70,7 +70,9 @@ func TestLinterStranger(t *testing.T) {
 	for i, sql := range []string{
 		"CREATE TRIGGER g INSTEAD OF DELETE ON v BEGIN SELECT 1; END;", "CREATE INDEX i ON nowhere(a);", "ATTACH 'x' AS y;", "PRAGMA writable_schema=1;", "SAVEPOINT a;",
 	} {
-		l.Add(dump.Classify([]byte(sql), int64(i)))
+		s := dump.Classify([]byte(sql), int64(i))
+		s.Section, s.Part = "triggers", true
+		l.Add(s)
 	}
 	var got []string
 	for _, f := range l.Findings() {

@@ -297,7 +297,7 @@ func (r *Reader) inSection(s *Statement) error {
 	if r.section == nil {
 		return r.s.corrupt("a statement stands outside of any section")
 	}
-	s.Section = r.section.Name
+	s.Section, s.Part = r.section.Name, r.section.Kind == KindSchema
 	if n := len(r.insert); bytes.HasPrefix(s.SQL, r.insert) && len(s.SQL) > n && (s.SQL[n] == ' ' || s.SQL[n] == '(') {
 		s.Kind, s.Table = Insert, r.section.Name
 	} else {

@@ -231,10 +231,73 @@ func TestAllowedRefuses(t *testing.T) {
 		"CREATE VIEW v AS SELECT load_extension('x');", "CREATE INDEX i ON t([load_extension](a));", "CREATE VIEW v AS SELECT fts3_tokenizer /**/ ('a', X'00');", "CREATE VIEW v AS SELECT 1\x00;",
 		"CREATE VIEW v AS SELECT 1; SELECT 2;", "CREATE VIEW v AS SELECT 1", "ANALYZE;", "ANALYZE t;", "REINDEX;", "EXPLAIN SELECT 1;", ";", "", "ALTER TABLE t ADD b;", "WITH a AS (SELECT 1) INSERT INTO t SELECT 1;", "REPLACE INTO \"t\" VALUES(1);", "DETACH DATABASE x;",
 	} {
-		if err := dump.Allowed(dump.Classify([]byte(sql), 0)); !errors.Is(err, dump.ErrRefused) {
+		s := dump.Classify([]byte(sql), 0)
+		switch s.Kind { // in the place where it would be let through
+		case dump.Insert, dump.CreateIndex:
+			s.Section = "t"
+		case dump.CreateView, dump.CreateTrigger:
+			s.Section, s.Part = "views", true
+		}
+		if err := dump.Allowed(s); !errors.Is(err, dump.ErrRefused) {
 			t.Errorf("%q: %v", sql, err)
 		}
 	}
 	allowed := dump.Classify([]byte("INSERT INTO \"t\"(rowid,\"a\") VALUES(-1,-9e999,(3.0*1152921504606846976.0),-(5.0/2.0/4.0),CAST(X'00' AS TEXT),X'','a''b',NULL);"), 0)
+	allowed.Section = "t"
 	check(t, dump.Allowed(allowed))
+}
+
+// TestAllowedInItsPlace: what a Writer makes is let through where a Writer puts
+// it, and nowhere else. A table's section that fills another table would, loaded
+// beside a living one, write into that.
+func TestAllowedInItsPlace(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ sql, section, part string }{ // one of them "": refused there
+		{"INSERT INTO \"t\" VALUES(1);", "t", ""},
+		{"INSERT INTO \"users\" VALUES(1);", "", ""},
+		{"INSERT INTO \"t\"(\"t\") VALUES('rebuild');", "t", "fts"},
+		{"INSERT INTO \"t\"(\"a\") VALUES(1);", "t", ""},
+		{"INSERT INTO \"sqlite_sequence\" VALUES('t',1);", "", "sequences"},
+		{"CREATE TABLE t(a);", "t", ""},
+		{"CREATE TABLE u(a);", "", ""},
+		{"CREATE VIRTUAL TABLE t USING fts5(a);", "t", ""},
+		{"CREATE INDEX i ON t(a);", "t", "indexes"},
+		{"CREATE INDEX i ON u(a);", "", "indexes"},
+		{"CREATE INDEX i;", "", ""},
+		{"CREATE VIEW v AS SELECT 1;", "", "views"},
+		{"CREATE VIEW ;", "", ""},
+		{"CREATE TRIGGER g AFTER DELETE ON t BEGIN SELECT 1; END;", "", "triggers"},
+		{"CREATE TRIGGER;END;", "", ""},
+		{"DROP TABLE IF EXISTS \"t\";", "t", ""},
+		{"DROP TABLE IF EXISTS \"fts\";", "", ""},
+	} {
+		try := func(section string, part bool) {
+			s := dump.Classify([]byte(c.sql), 0)
+			s.Section, s.Part = section, part
+			want := section == c.section && !part || section == c.part && part
+			if s.Table == "sqlite_sequence" {
+				want = part
+			}
+			if err := dump.Allowed(s); (err == nil) != want {
+				t.Errorf("%s in section %q (a part: %v): %v", c.sql, section, part, err)
+			}
+		}
+		for _, part := range []string{"indexes", "views", "triggers", "fts", "sequences"} {
+			if part == c.part || c.part == "" {
+				try(part, true)
+			}
+		}
+		try("t", false)
+		try("x", false)
+	}
+	stage := func(sql string) error {
+		s := dump.Classify([]byte(sql), 0)
+		s.Section, s.Stage = "t", true
+		return dump.Allowed(s)
+	}
+	check(t, stage(`CREATE TABLE "patina_stage_2"(c INTEGER,s INTEGER,v,PRIMARY KEY(c,s));`))
+	check(t, stage(`CREATE TABLE "patina_stage"(c INTEGER PRIMARY KEY AUTOINCREMENT);`))
+	if stage(`CREATE TABLE "patina_stage"(c INTEGER,s INTEGER,v DEFAULT (randomblob(9)),PRIMARY KEY(c,s));`) == nil {
+		t.Error("another staging table is let through")
+	}
 }

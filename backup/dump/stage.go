@@ -22,6 +22,13 @@ const (
 
 const stagePrefix = "patina_stage"
 
+// What the staging table's CREATE ends in, and that of the table that makes
+// SQLite make sqlite_sequence.
+const (
+	stageColumns    = "(c INTEGER,s INTEGER,v,PRIMARY KEY(c,s));"
+	sequenceColumns = "(c INTEGER PRIMARY KEY AUTOINCREMENT);"
+)
+
 // stageName tells whether name is one that a staging table may bear.
 func stageName(name string) bool {
 	rest, ok := strings.CutPrefix(name, stagePrefix)
@@ -100,7 +107,7 @@ func (w *Writer) stagedRow(values []Value) error {
 		w.stageTable = w.stage()
 		w.buf = append(w.buf, "CREATE TABLE "...)
 		w.buf = append(w.buf, w.stageTable...)
-		w.buf = append(w.buf, stageColumns...)
+		w.buf = append(w.buf, stageColumns+"\n"...)
 	}
 	out := w.chooseStaged(values)
 	for column, v := range values {
@@ -204,8 +211,7 @@ func appendPiece(dst []byte, stage string, column, number int, piece Value) []by
 	return append(dst, ");\n"...)
 }
 
-// stageColumns is what a staging table is made of.
-const stageColumns = "(c INTEGER,s INTEGER,v,PRIMARY KEY(c,s));\n"
+
 
 // unstage drops the staging table at its section's end.
 func (w *Writer) unstage() {

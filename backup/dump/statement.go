@@ -42,6 +42,7 @@ type Statement struct {
 	SQL     []byte // with its ";"; valid until the next call of Next
 	Kind    StatementKind
 	Section string // the section's name; "" outside of sections
+	Part    bool   // the section belongs to no one table: indexes, views and so on
 	Table   string // the table it acts on: the target of INSERT, what an index or trigger is ON
 	Name    string // the name of what is created or dropped
 	Stage   bool   // it makes, fills, empties or drops the staging table

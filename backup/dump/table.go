@@ -398,7 +398,7 @@ func (x *extract) makeStage() {
 		x.stage = unique(name, "", x.taken)
 	}
 	if !x.staged {
-		_, _ = x.out.WriteString("CREATE TABLE " + QuoteIdent(x.stage) + stageColumns)
+		_, _ = x.out.WriteString("CREATE TABLE " + QuoteIdent(x.stage) + stageColumns + "\n")
 		x.staged = true
 	}
 }

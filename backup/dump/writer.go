@@ -110,7 +110,7 @@ func (w *Writer) makeTable(t Table) error {
 	case equalFold(t.Name, sequenceTable):
 		if !w.sequence { // SQLite makes it for the first AUTOINCREMENT table, and keeps it
 			stage := w.stage()
-			w.buf = append(w.buf, "CREATE TABLE "+stage+"(c INTEGER PRIMARY KEY AUTOINCREMENT);\nDROP TABLE "+stage+";\n"...)
+			w.buf = append(w.buf, "CREATE TABLE "+stage+sequenceColumns+"\nDROP TABLE "+stage+";\n"...)
 			w.sequence = true
 		}
 		w.buf = append(w.buf, "DELETE FROM "+QuoteIdent(t.Name)+";\n"...)
@@ -347,7 +347,7 @@ func (w *Writer) Statement(sql string) error {
 // schema writes a statement that came from outside.
 func (w *Writer) schema(sql []byte, section string) error {
 	kind, table, name := classify(sql)
-	s := Statement{SQL: sql, Kind: kind, Table: table, Name: name, Section: section}
+	s := Statement{SQL: sql, Kind: kind, Table: table, Name: name, Section: section, Part: w.part}
 	switch err := Allowed(s); {
 	case len(sql) > MaxStatement:
 		return w.fail("%w: the schema of %s takes %d bytes; a dump holds statements of at most %d", ErrInvalid, QuoteIdent(name), len(sql), MaxStatement)
