@@ -1,8 +1,8 @@
 // Package dump owns the SQL dump: its text, byte for byte, and the reading of
 // it. A Writer turns a schema and rows into a dump; a Reader takes one apart,
 // statement by statement, and vouches for it at the end. Around them lie the
-// table of contents, the lexer, the linter for D1's limits and the form that
-// D1's importer takes.
+// table of contents, the lexer, the linter for D1's limits, the form that D1's
+// importer takes, one table by itself, and the comparison of two dumps.
 //
 // It talks to no database and no bucket, executes nothing (not even to find
 // where a statement ends), and imports only the standard library.

@@ -50,19 +50,6 @@ func (e *edit) finish() []byte { return append(e.out, e.src[e.done:]...) }
 // here tells whether the token is a name, and which.
 func (e *edit) here() (string, bool) { return identifier(e.Text(e.tok), e.tok.Kind) }
 
-// word tells whether the token is the keyword, and stays before it.
-func (e *edit) word(keywords ...string) bool {
-	if e.tok.Kind != TokenWord {
-		return false
-	}
-	for _, k := range keywords {
-		if equalFold(e.Text(e.tok), k) {
-			return true
-		}
-	}
-	return false
-}
-
 // replaceName puts text in the place of the name that stands here.
 func (e *edit) replaceName(text []byte) {
 	e.put(e.tok, text)
