@@ -93,6 +93,12 @@ func (c cell) size() int64 {
 	return int64(len(c.value().Bytes))
 }
 
+// shown is the value as a difference tells it.
+func (c cell) shown() DiffValue {
+	v := c.value()
+	return DiffValue{v.Kind, v.Bytes, c.size()}
+}
+
 // sameCell tells whether two cells hold the same value of the same type.
 func sameCell(a, b cell) bool {
 	if a.long == nil && b.long == nil {

@@ -36,12 +36,12 @@ const (
 
 // Difference is what differs between two dumps. What is the same is not in it.
 type Difference struct {
-	Tables    []TableDiff
-	Objects   []ObjectDiff   // indexes, views and triggers
-	Sequences []SequenceDiff // counters of AUTOINCREMENT
+	Tables    []TableDiff    `json:"tables"`
+	Objects   []ObjectDiff   `json:"objects"`   // indexes, views and triggers
+	Sequences []SequenceDiff `json:"sequences"` // counters of AUTOINCREMENT
 	// Other are parts that differ and are not taken apart: "statistics", what
 	// ANALYZE learned, and "fts", the settings of full-text tables.
-	Other []string
+	Other []string `json:"other"`
 }
 
 // Same tells whether nothing differs.
@@ -51,18 +51,18 @@ func (d *Difference) Same() bool {
 
 // TableDiff is what differs in one table.
 type TableDiff struct {
-	Name                string
-	Change              Change
-	SQLBefore, SQLAfter string // its CREATE, where it differs or is on one side alone
-	ColumnsAdded        []string
-	ColumnsRemoved      []string
-	RowsBefore          int64
-	RowsAfter           int64
-	Added               int64 // rows
-	Removed             int64
-	Changed             int64
-	// Way is how its rows were told apart.
-	Way Way
+	Name           string   `json:"name"`
+	Change         Change   `json:"change"`
+	SQLBefore      string   `json:"sql_before,omitempty"` // its CREATE, where it differs or is on one side alone
+	SQLAfter       string   `json:"sql_after,omitempty"`
+	ColumnsAdded   []string `json:"columns_added,omitempty"`
+	ColumnsRemoved []string `json:"columns_removed,omitempty"`
+	RowsBefore     int64    `json:"rows_before"`
+	RowsAfter      int64    `json:"rows_after"`
+	Added          int64    `json:"added"` // rows
+	Removed        int64    `json:"removed"`
+	Changed        int64    `json:"changed"`
+	Way            Way      `json:"compared_by"` // how its rows were told apart
 }
 
 // Way is how the rows of two tables were told apart.
@@ -80,33 +80,20 @@ const (
 
 // ObjectDiff is an index, view or trigger that differs.
 type ObjectDiff struct {
-	Kind          string // "index", "view" or "trigger"
-	Name          string
-	Table         string // that it is on; "" for a view
-	Change        Change
-	Before, After string // its CREATE
+	Kind   string `json:"kind"` // "index", "view" or "trigger"
+	Name   string `json:"name"`
+	Table  string `json:"table,omitempty"` // that it is on; "" for a view
+	Change Change `json:"change"`
+	Before string `json:"before,omitempty"` // its CREATE
+	After  string `json:"after,omitempty"`
 }
 
 // SequenceDiff is a counter of AUTOINCREMENT that differs.
 type SequenceDiff struct {
-	Table         string
-	Change        Change
-	Before, After string // decimal; "" where there is none
-}
-
-// RowDiff is a row that differs.
-type RowDiff struct {
-	Table  string
-	Change Change
-	Fields []Field
-}
-
-// Field is one value of a row, before and after.
-type Field struct {
-	Name   string
-	Key    bool // it identifies the row
-	Before *Value
-	After  *Value // nil where the row or the column is not on that side
+	Table  string `json:"table"`
+	Change Change `json:"change"`
+	Before string `json:"before,omitempty"` // decimal; "" where there is none
+	After  string `json:"after,omitempty"`
 }
 
 // Diff compares two dumps, from a to b, in memory that their size does not
@@ -120,7 +107,7 @@ func Diff(a, b Side, opt DiffOptions) (*Difference, error) {
 }
 
 func diff(a, b Side, opt DiffOptions, hashes int64, batch int) (*Difference, error) {
-	d := &differ{a: a, b: b, opt: opt, out: &Difference{}, hashes: hashes, batch: batch}
+	d := &differ{a: a, b: b, opt: opt, out: &Difference{Tables: []TableDiff{}, Objects: []ObjectDiff{}, Sequences: []SequenceDiff{}, Other: []string{}}, hashes: hashes, batch: batch}
 	if a.Contents.BodySHA256 != "" && a.Contents.BodySHA256 == b.Contents.BodySHA256 && opt.Table == "" {
 		return d.out, nil
 	}
@@ -142,7 +129,7 @@ type differ struct {
 	indexes [2][]objectText
 	emitted bool // Row was told of something of the table at hand
 	fields  []Field
-	values  []Value
+	values  []DiffValue
 	hashes  int64 // of rows held at once
 	batch   int   // bytes of changed rows held at once
 }

@@ -54,7 +54,7 @@ func sideOf(text []byte, c Contents) Side {
 func told(t testing.TB, a, b Side, hashes int64, batch int) ([]string, *Difference) {
 	t.Helper()
 	var lines []string
-	show := func(v *Value) string {
+	show := func(v *DiffValue) string {
 		if v == nil {
 			return "-"
 		}

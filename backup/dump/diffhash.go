@@ -109,8 +109,9 @@ func (s *share) match(q *pair, key, sum rowHash) error {
 	for _, column := range s.p.columns {
 		f := Field{Name: column.name, Key: column.key}
 		if at := column.at[1]; at >= 0 {
-			v := q.b.cells[at].value()
-			f.After = &Value{v.Kind, bytes.Clone(v.Bytes)}
+			v := q.b.cells[at].shown()
+			v.Bytes = bytes.Clone(v.Bytes)
+			f.After = &v
 			s.size += len(v.Bytes)
 		}
 		row.Fields = append(row.Fields, f)
@@ -129,7 +130,7 @@ func (s *share) flush(last bool) error {
 		if row, ok := s.batch[key]; ok {
 			for i, column := range s.p.columns {
 				if at := column.at[0]; at >= 0 {
-					v := q.a.cells[at].value()
+					v := q.a.cells[at].shown()
 					row.Fields[i].Before = &v
 				}
 			}

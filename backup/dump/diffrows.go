@@ -292,11 +292,11 @@ func (d *differ) tell(p *pair, table string, change Change) error {
 		return nil
 	}
 	d.fields, d.values = d.fields[:0], slices.Grow(d.values[:0], 2*len(p.columns))
-	value := func(r *rowStream, at int, on bool) *Value {
+	value := func(r *rowStream, at int, on bool) *DiffValue {
 		if !on || at < 0 {
 			return nil
 		}
-		d.values = append(d.values, r.cells[at].value())
+		d.values = append(d.values, r.cells[at].shown())
 		return &d.values[len(d.values)-1]
 	}
 	for _, c := range p.columns {
@@ -317,7 +317,7 @@ func (d *differ) tellAlone(r *rowStream, table string, change Change) error {
 	keys := r.key()
 	d.fields, d.values = d.fields[:0], slices.Grow(d.values[:0], len(r.cells))
 	for i, c := range r.cells {
-		d.values = append(d.values, c.value())
+		d.values = append(d.values, c.shown())
 		f := Field{Name: r.names[i], Key: slices.ContainsFunc(keys, func(k keyPart) bool { return k.place == i })}
 		if change == Added {
 			f.After = &d.values[i]

@@ -155,8 +155,7 @@ func appendText(dst, b []byte) []byte {
 	switch {
 	case !plain:
 		dst = append(dst, castHead...)
-		dst = hex.AppendEncode(dst, b)
-		upper(dst[len(dst)-2*len(b):])
+		dst = appendHex(dst, b)
 		return append(dst, castTail...)
 	case quotes:
 		return appendQuoted(dst, b, '\'')
@@ -176,6 +175,13 @@ func textSize(b []byte) int {
 		return len(b) + bytes.Count(b, []byte{'\''}) + 2
 	}
 	return len(b) + 2
+}
+
+// appendHex writes bytes as upper-case hex digits.
+func appendHex(dst, b []byte) []byte {
+	dst = hex.AppendEncode(dst, b)
+	upper(dst[len(dst)-2*len(b):])
+	return dst
 }
 
 func upper(b []byte) {

@@ -150,6 +150,10 @@ func downloadAgain(t *testing.T, e env) {
 	}
 	has(t, patina(t, e, "download", "groveauth", "--table", "nope").want(t, exitError).err, "no table nope", "users")
 	patina(t, e, "download", "groveauth", "--as", "x").want(t, exitUsage)
+	file := filepath.Join(t.TempDir(), "groveauth.sql")
+	patina(t, e, "download", "groveauth", "-o", file).want(t, exitDone)
+	has(t, patina(t, e, "diff", b.ID, file, "--rows", "--exit-code").want(t, exitDone).out, "nothing differs")
+	patina(t, e, "diff", b.ID, "01a20d05-4cf1-732b-b675-75b4ac1ac044").want(t, exitError)
 	object := filepath.Join(strings.TrimPrefix(e["PATINA_BUCKET"], "file://"), filepath.FromSlash(b.Key))
 	text, err := os.ReadFile(object)
 	if err != nil {
