@@ -32,7 +32,7 @@ type Runner struct {
 	river   *river.Client[pgx.Tx]
 	process store.Process
 	export  func(context.Context, backup.Database, export.Request) (*backup.Manifest, error)
-	prove   func(context.Context, *backup.Manifest) error // ErrCorrupt: the copy is no good
+	prove   func(context.Context, backup.Copy) error // ErrCorrupt: the copy is no good
 	hand    inHand
 
 	mu       sync.Mutex
@@ -54,8 +54,8 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 	r.export = func(ctx context.Context, db backup.Database, req export.Request) (*backup.Manifest, error) {
 		return export.Run(ctx, cfg.Source(db), cfg.Bucket, req)
 	}
-	r.prove = func(ctx context.Context, m *backup.Manifest) error {
-		_, err := prove.Copy(ctx, cfg.Bucket, m, prove.Options{Clock: cfg.Clock})
+	r.prove = func(ctx context.Context, c backup.Copy) error {
+		_, err := prove.Copy(ctx, cfg.Bucket, c, prove.Options{Clock: cfg.Clock})
 		return err
 	}
 	workers := river.NewWorkers()

@@ -115,7 +115,7 @@ func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Co
 		return nil, err
 	}
 	if exp != nil || out != nil { // what a stand-in stores is no dump
-		r.prove = func(context.Context, *backup.Manifest) error { return nil }
+		r.prove = func(context.Context, backup.Copy) error { return nil }
 	}
 	switch {
 	case exp != nil:

@@ -50,7 +50,7 @@ func (w *proveWorker) Work(ctx context.Context, job *river.Job[proveArgs]) error
 		return plain(err)
 	}
 	began := r.now()
-	err = r.prove(ctx, c.Manifest)
+	err = r.prove(ctx, c)
 	took := r.now().Sub(began).Milliseconds()
 	switch {
 	case err == nil:

@@ -142,11 +142,7 @@ func (a *restoring) run(ctx context.Context) error {
 // restoreCopy is a stored copy as the restore reads it.
 func (r *Runner) restoreCopy(c backup.Copy) restore.Copy {
 	return restore.Copy{Manifest: c.Manifest, Open: func(ctx context.Context) (io.ReadCloser, error) {
-		stored, err := archive.OpenCopy(ctx, r.cfg.Bucket, c)
-		if err != nil || c.Compression != backup.Gzip {
-			return stored, err
-		}
-		return object.Decompressed(stored)
+		return archive.OpenSQL(ctx, r.cfg.Bucket, c)
 	}}
 }
 

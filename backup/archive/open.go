@@ -9,8 +9,6 @@ import (
 	"hash"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/object"
 )
@@ -135,35 +133,15 @@ func OpenSection(ctx context.Context, b object.Bucket, c backup.Copy, s backup.S
 
 // unzip unpacks r, which it closes.
 func unzip(r io.ReadCloser) (io.ReadCloser, error) {
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		_ = r.Close()
-		return nil, zipFault(err)
+	z, err := object.Decompressed(r)
+	if err == nil {
+		return z, nil
 	}
-	return &unpacked{z, r}, nil
-}
-
-type unpacked struct {
-	z *gzip.Reader
-	r io.Closer
-}
-
-func (u *unpacked) Read(p []byte) (int, error) {
-	n, err := u.z.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = zipFault(err)
+	_ = r.Close()
+	if errors.Is(err, io.EOF) {
+		err = corrupt("nothing is stored there")
 	}
-	return n, err
-}
-
-func (u *unpacked) Close() error { return u.r.Close() }
-
-// zipFault tells damaged bytes from a bucket that failed.
-func zipFault(err error) error {
-	if backup.Kind(err) != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return &backup.Error{Kind: backup.ErrCorrupt, Message: "the stored bytes cannot be unpacked", Err: err}
+	return nil, err
 }
 
 // part unpacks r and gives length bytes of the text from offset.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/archive"
 	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/backup/export"
 	"github.com/AutumnsGrove/Patina/backup/object"
@@ -81,19 +82,19 @@ const (
 	FromManifest   Origin = "the copy that its manifest describes"
 )
 
-// Copy proves the copy that a manifest describes.
-func Copy(ctx context.Context, b object.Bucket, m *backup.Manifest, opt Options) (*Proof, error) {
-	r, err := b.Open(ctx, m.Key, 0, -1)
+// Copy proves a stored copy, which its manifest describes, wherever it lies.
+func Copy(ctx context.Context, b object.Bucket, c backup.Copy, opt Options) (*Proof, error) {
+	r, err := archive.OpenCopy(ctx, b, c)
 	if err != nil {
 		if errors.Is(err, backup.ErrNotFound) {
-			err = &backup.Error{Kind: backup.ErrCorrupt, Message: m.Key + " is missing from the bucket", Err: err}
+			err = &backup.Error{Kind: backup.ErrCorrupt, Message: c.Key + " is missing from the bucket", Err: err}
 		}
-		return nil, fmt.Errorf("prove %s: %w", m.DatabaseName, err)
+		return nil, fmt.Errorf("prove %s: %w", c.DatabaseName, err)
 	}
 	defer r.Close()
-	p, err := Dump(ctx, r, m.Compression, m, opt)
+	p, err := Dump(ctx, r, c.Compression, c.Manifest, opt)
 	if err != nil {
-		return p, fmt.Errorf("prove %s: %w", m.DatabaseName, err)
+		return p, fmt.Errorf("prove %s: %w", c.DatabaseName, err)
 	}
 	return p, nil
 }

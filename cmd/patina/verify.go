@@ -143,7 +143,7 @@ func (a *app) verifyBackup(ctx context.Context, in *installation, id, database s
 	if err != nil {
 		return err
 	}
-	p, err := prove.Copy(ctx, bucket, c.Manifest, opt)
+	p, err := prove.Copy(ctx, bucket, c, opt)
 	if err == nil {
 		err = ofDatabase(p, database)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/archive"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -67,7 +68,7 @@ func (h *Handler) send(c echo.Context, cp backup.Copy, part span) error {
 		h.describe(c, cp, part)
 		return c.NoContent(http.StatusOK)
 	}
-	body, err := h.Bucket.Open(r.Context(), cp.Key, part.offset, part.length)
+	body, err := archive.OpenRange(r.Context(), h.Bucket, cp, part.offset, part.length)
 	if err != nil {
 		return missing(cp, err)
 	}

@@ -1,8 +1,6 @@
 package copies
 
 import (
-	"bufio"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/archive"
 	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
@@ -132,31 +131,20 @@ func (v variant) refused(cp backup.Copy, err error) error {
 		return &backup.Error{Kind: backup.ErrNotFound, Message: "This backup has no such table: " + unknown.Error() + ".", Err: err}
 	case errors.Is(err, dump.ErrInvalid):
 		return &backup.Error{Kind: backup.ErrInvalid, Message: "That table cannot be had in this way: " + strings.TrimPrefix(err.Error(), "invalid: ") + ".", Err: err}
-	case errors.Is(err, dump.ErrCorrupt), errors.Is(err, dump.ErrRefused):
+	case errors.Is(err, dump.ErrCorrupt), errors.Is(err, dump.ErrRefused), errors.Is(err, backup.ErrCorrupt):
 		return &backup.Error{Kind: backup.ErrCorrupt, Message: "The object " + ui.Name(cp.Key) + " is not what was recorded: it was damaged in the bucket.", Next: "Choose another copy of this database.", Err: err}
 	}
 	return err
 }
 
 // openSQL opens the dump of a copy as SQL, whether it is stored compressed or
-// not.
+// not, and wherever it lies.
 func (h *Handler) openSQL(ctx context.Context, cp backup.Copy) (io.ReadCloser, error) {
-	body, err := h.Bucket.Open(ctx, cp.Key, 0, -1)
+	body, err := archive.OpenSQL(ctx, h.Bucket, cp)
 	if err != nil {
 		return nil, missing(cp, err)
 	}
-	if cp.Compression != backup.Gzip {
-		return body, nil
-	}
-	plain, err := gzip.NewReader(bufio.NewReaderSize(body, 128<<10))
-	if err != nil {
-		_ = body.Close()
-		return nil, missing(cp, &backup.Error{Kind: backup.ErrInvalid, Message: "the object is not gzip", Err: err})
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{plain, body}, nil
+	return body, nil
 }
 
 // patient extends the deadline with every write, and does something before the
