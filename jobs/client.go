@@ -63,6 +63,7 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 	river.AddWorker(workers, &finishWorker{r: r})
 	river.AddWorker(workers, &proveWorker{r: r})
 	river.AddWorker(workers, &discoverWorker{r: r})
+	river.AddWorker(workers, &archiveWorker{r: r})
 	river.AddWorker(workers, &restoreWorker{r: r})
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Store.Pool()), &river.Config{
 		ID:      r.process.ID,

@@ -104,7 +104,7 @@ func (b *bench) runner(exp exporter, change ...func(*Config)) *Runner {
 
 func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Config)) (*Runner, error) {
 	cfg := Config{
-		Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Timing: quick,
+		Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Weekly: never, Timing: quick,
 		Backoff: func(int) time.Duration { return 10 * time.Millisecond }, SoftStopTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {

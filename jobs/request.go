@@ -40,6 +40,8 @@ func (r *Runner) Request(ctx context.Context, req backup.Request) (backup.Starte
 			started, err = r.requestBackup(ctx, tx, s, req)
 		case backup.ActionCancel:
 			started, err = r.requestCancel(ctx, tx, s, req)
+		case backup.ActionArchive:
+			started, err = r.requestArchive(ctx, tx, s, req)
 		case backup.ActionRestore:
 			started, err = r.requestRestore(ctx, tx, s, req)
 		case backup.ActionRetry:

@@ -16,12 +16,14 @@ import (
 // The schedules.
 const (
 	NightlySchedule   = "nightly"
+	WeeklySchedule    = "weekly"
 	DiscoverySchedule = "discovery"
 )
 
 // The kinds of schedule.
 const (
 	kindBackup    = "backup"
+	kindArchive   = "archive"
 	kindDiscovery = "discovery"
 )
 
@@ -94,6 +96,9 @@ func (r *Runner) enterSchedules(ctx context.Context) error {
 	if _, err := r.store.PutSchedule(ctx, store.Schedule{ID: NightlySchedule, Kind: kindBackup, Spec: r.cfg.Nightly, CreatedAt: now}); err != nil {
 		return err
 	}
+	if _, err := r.store.PutSchedule(ctx, store.Schedule{ID: WeeklySchedule, Kind: kindArchive, Spec: r.cfg.Weekly, CreatedAt: now}); err != nil {
+		return err
+	}
 	if r.cfg.D1 == nil {
 		return nil
 	}
@@ -115,7 +120,13 @@ func (r *Runner) tick(ctx context.Context) error {
 		return err
 	}
 	for _, sc := range schedules {
-		if sc.Kind != kindBackup && sc.Kind != kindDiscovery {
+		switch sc.Kind {
+		case kindBackup, kindDiscovery:
+		case kindArchive:
+			if err := r.resumeWeekly(ctx, sc); err != nil {
+				return err
+			}
+		default:
 			continue
 		}
 		if err := r.tickSchedule(ctx, sc); err != nil {
@@ -210,8 +221,11 @@ func (r *Runner) startSlot(ctx context.Context, tx pgx.Tx, s *store.Store, sc st
 		old, err := s.Slot(ctx, sc.ID, slot)
 		return old.JobID, false, err
 	}
-	if sc.Kind == kindDiscovery {
+	switch sc.Kind {
+	case kindDiscovery:
 		return "", true, r.queueDiscovery(ctx, tx, s, sc.ID, slot)
+	case kindArchive:
+		return r.startWeekly(ctx, tx, s, sc.ID, slot)
 	}
 	jobID, err = r.startNightly(ctx, tx, s, sc.ID, slot)
 	return jobID, true, err

@@ -63,7 +63,11 @@ func (r *Runner) endSolo(ctx context.Context, jobID string, fence int64, totals 
 }
 
 func (r *Runner) finishSolo(ctx context.Context, s *store.Store, job backup.Job, totals backup.Totals, status backup.JobStatus, why string) error {
-	if err := s.FinishJob(ctx, job.ID, totals, backup.Transition{Status: status, At: r.now(), By: r.who(), Reason: why}, why); err != nil {
+	problem := why
+	if status == backup.JobCompleted {
+		problem = ""
+	}
+	if err := s.FinishJob(ctx, job.ID, totals, backup.Transition{Status: status, At: r.now(), By: r.who(), Reason: why}, problem); err != nil {
 		return err
 	}
 	r.log.Info("job ended", "job_id", job.ID, "kind", job.Kind, "status", status)

@@ -186,8 +186,19 @@ func (s *Store) LastCompletedJob(ctx context.Context) (*backup.Job, error) {
 	return s.oneJob(ctx, "completed_at IS NOT NULL AND kind = 'backup' AND status = 'completed' ORDER BY completed_at DESC LIMIT 1")
 }
 
-func (s *Store) oneJob(ctx context.Context, condition string) (*backup.Job, error) {
-	rows, err := s.db.Query(ctx, "SELECT "+jobColumns+" FROM backup_jobs WHERE "+condition)
+// OpenInSchedule gives the open job that answers for a slot of a schedule; nil
+// when there is none.
+func (s *Store) OpenInSchedule(ctx context.Context, scheduleID string) (*backup.Job, error) {
+	return s.oneJob(ctx, "status IN ('queued', 'running') AND schedule_id = $1 ORDER BY created_at, id LIMIT 1", scheduleID)
+}
+
+// OpenOn gives the open job of a kind for a date; nil when there is none.
+func (s *Store) OpenOn(ctx context.Context, kind backup.JobKind, date backup.Date) (*backup.Job, error) {
+	return s.oneJob(ctx, "status IN ('queued', 'running') AND kind = $1 AND date = $2 ORDER BY created_at, id LIMIT 1", kind, date.Time())
+}
+
+func (s *Store) oneJob(ctx context.Context, condition string, args ...any) (*backup.Job, error) {
+	rows, err := s.db.Query(ctx, "SELECT "+jobColumns+" FROM backup_jobs WHERE "+condition, args...)
 	if err != nil {
 		return nil, wrapErr("read a job", err)
 	}

@@ -118,7 +118,10 @@ func finish(ctx context.Context, b object.Bucket, req Request, m *backup.Archive
 	req.Hook("before:verify")
 	if err := verify(ctx, b, m, req.Pause); err != nil {
 		if errors.Is(err, backup.ErrCorrupt) {
-			err = errors.Join(err, b.Delete(ctx, m.Key))
+			err = &backup.Error{
+				Kind: backup.ErrUnavailable, Message: m.Key + " was read back and is not what was written; it was deleted again, and its copies are where they were",
+				Err: errors.Join(errors.New(err.Error()), b.Delete(ctx, m.Key)),
+			}
 		}
 		return err
 	}
@@ -137,6 +140,22 @@ func putManifest(ctx context.Context, b object.Bucket, req Request, m *backup.Ar
 	}
 	req.Hook("after:manifest")
 	return nil
+}
+
+// Check reads a week's archive again, from end to end, and gives what it holds.
+// Where the manifest beside it is missing or of another archive, it is written
+// again. ErrCorrupt: the archive is missing, damaged, or has another hash than sha.
+func Check(ctx context.Context, b object.Bucket, w object.Week, sha string) (*backup.ArchiveManifest, error) {
+	req := Request{Week: w}
+	req.defaults()
+	m, err := adopt(ctx, b, req)
+	switch {
+	case errors.Is(err, backup.ErrNotFound), errors.Is(err, backup.ErrConflict):
+		err = corrupt("%s is missing, or not the archive that was stored", Key(w))
+	case err == nil && m.SHA256 != sha:
+		err = corrupt("%s is another archive than the one that was stored", Key(w))
+	}
+	return m, err
 }
 
 // adopt looks at what lies at the key: ErrNotFound where nothing does.

@@ -190,7 +190,7 @@ func TestSpoiledOnTheWay(t *testing.T) {
 	b := folder(t)
 	req := request(nights(t, b, w53.Monday(), 1, plain))
 	spoiled := &spoiling{Bucket: b, at: 1 << 12}
-	if _, _, err := archive.Make(t.Context(), spoiled, req); !errors.Is(err, backup.ErrCorrupt) || !spoiled.done {
+	if _, _, err := archive.Make(t.Context(), spoiled, req); !errors.Is(err, backup.ErrUnavailable) || !spoiled.done {
 		t.Fatalf("fired %v: %v", spoiled.done, err)
 	}
 	if _, err := b.Stat(t.Context(), archive.Key(w53)); !errors.Is(err, backup.ErrNotFound) {
