@@ -103,7 +103,8 @@ func TestDemoCopiesProve(t *testing.T) {
 	for _, compress := range []backup.Compression{backup.Plain, backup.Gzip} {
 		bucket, all := demo(t, compress)
 		for _, s := range all {
-			p, err := prove.Copy(t.Context(), bucket, s.m, prove.Options{Scratch: t.TempDir()})
+			c := backup.Copy{DatabaseName: s.name, Key: s.m.Key, Size: s.m.Size, SHA256: s.m.SHA256, Compression: compress, Manifest: s.m}
+			p, err := prove.Copy(t.Context(), bucket, c, prove.Options{Scratch: t.TempDir()})
 			if err != nil || p.Origin != prove.FromManifest || len(p.Findings) > 0 {
 				t.Errorf("%s, %s: %v, %+v", s.name, compress, err, p.Findings)
 			}
