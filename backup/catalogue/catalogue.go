@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/object"
@@ -46,8 +47,10 @@ type Found struct {
 
 // Copy is one whole copy.
 type Copy struct {
-	Manifest *backup.Manifest
-	Made     bool // the manifest is not the bucket's: it was made again from the dump
+	Manifest   *backup.Manifest
+	Made       bool            // the manifest is not the bucket's: it was made again
+	Archived   backup.Archived // the weekly archive that holds it, alone or too
+	ObjectGone bool            // it has no object of its own
 }
 
 // Orphan is a manifest without its object.
@@ -69,7 +72,10 @@ type Archive struct {
 	Week     object.Week
 	Key      string
 	Size     int64
-	Manifest bool // its manifest lies beside it
+	StoredAt time.Time
+	Manifest *backup.ArchiveManifest // nil where nothing tells what it holds
+	Made     bool                    // the manifest is not the bucket's: it was made again
+	Damaged  bool                    // only what of it is whole counts
 }
 
 // listing is what the keys alone tell.
@@ -105,6 +111,9 @@ func Scan(ctx context.Context, b object.Bucket, opt Options) (*Found, error) {
 	if err := f.orphans(ctx, b, l); err != nil {
 		return nil, err
 	}
+	if err := f.archives(ctx, b, opt.Deep); err != nil {
+		return nil, err
+	}
 	f.unique()
 	slices.SortFunc(f.Damaged, func(a, b Damage) int { return strings.Compare(a.Key, b.Key) })
 	return f, nil
@@ -125,7 +134,7 @@ func (f *Found) list(ctx context.Context, b object.Bucket) (listing, error) {
 		case err == nil && key.Kind == backup.Weekly && isManifest:
 			l.archived[base] = true
 		case err == nil && key.Kind == backup.Weekly:
-			f.Archives = append(f.Archives, Archive{Week: key.Week, Key: info.Key, Size: info.Size})
+			f.Archives = append(f.Archives, Archive{Week: key.Week, Key: info.Key, Size: info.Size, StoredAt: info.ModTime})
 		case err == nil && isManifest:
 			l.manifests[base] = info
 		case err == nil:
@@ -142,8 +151,7 @@ func (f *Found) list(ctx context.Context, b object.Bucket) (listing, error) {
 		}
 	}
 	slices.Reverse(f.Meta) // the list is sorted
-	for i, a := range f.Archives {
-		f.Archives[i].Manifest = l.archived[a.Key]
+	for _, a := range f.Archives {
 		delete(l.archived, a.Key)
 	}
 	for _, key := range slices.Sorted(maps.Keys(l.archived)) {
@@ -260,21 +268,36 @@ func (f *Found) Lost() int {
 }
 
 // Mend writes the manifests that were made again beside their objects, and
-// gives their number. It changes no dump.
+// gives their number. It changes nothing else.
 func Mend(ctx context.Context, b object.Bucket, f *Found) (int, error) {
 	n := 0
+	put := func(key string, text []byte, err error) error {
+		if err == nil {
+			err = b.Replace(ctx, object.ManifestKey(key), text, "application/json")
+		}
+		if err != nil {
+			return fmt.Errorf("store the manifest of %s: %w", key, err)
+		}
+		n++
+		return nil
+	}
 	for _, c := range f.Copies {
 		if !c.Made {
 			continue
 		}
 		text, err := c.Manifest.Encode()
-		if err != nil {
-			return n, fmt.Errorf("encode the manifest of %s: %w", c.Manifest.Key, err)
+		if err := put(c.Manifest.Key, text, err); err != nil {
+			return n, err
 		}
-		if err := b.Replace(ctx, object.ManifestKey(c.Manifest.Key), text, "application/json"); err != nil {
-			return n, fmt.Errorf("store the manifest of %s: %w", c.Manifest.Key, err)
+	}
+	for _, a := range f.Archives {
+		if !a.Made {
+			continue
 		}
-		n++
+		text, err := a.Manifest.Encode()
+		if err := put(a.Key, text, err); err != nil {
+			return n, err
+		}
 	}
 	return n, nil
 }
