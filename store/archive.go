@@ -55,13 +55,13 @@ func (s *Store) RecordArchive(ctx context.Context, a backup.Archive, parts map[s
 }
 
 const archiveColumns = `week, key, size_bytes, sha256, from_date, to_date, member_count, missing, coalesce(job_id::text, ''),
-	created_at, verified_at, expires_at, expires_reason, deleted_at`
+	created_at, verified_at, expires_at, expires_reason, deleted_at, quarantined_at`
 
 func scanArchive(row pgx.CollectableRow) (backup.Archive, error) {
 	var a backup.Archive
 	var from, to time.Time
 	err := row.Scan(&a.Week, &a.Key, &a.Size, &a.SHA256, &from, &to, &a.Members, &a.Missing, &a.JobID,
-		&a.CreatedAt, &a.VerifiedAt, &a.ExpiresAt, &a.ExpiresReason, &a.DeletedAt)
+		&a.CreatedAt, &a.VerifiedAt, &a.ExpiresAt, &a.ExpiresReason, &a.DeletedAt, &a.QuarantinedAt)
 	a.From, a.To = backup.DateOf(from), backup.DateOf(to)
 	return a, err
 }

@@ -112,7 +112,7 @@ type Pending struct {
 // the state that is to be kept with it.
 func Cautious(h Holdings, want Policy, s State, now time.Time) (Plan, State) {
 	want = want.atLeastOne()
-	last, inForce := h.newestCopy(), Default()
+	last, inForce := newestCopy(h), Default()
 	if s.LastRun != nil {
 		last = *s.LastRun
 		if h.Newest.Before(last) {
@@ -148,7 +148,7 @@ func Cautious(h Holdings, want Policy, s State, now time.Time) (Plan, State) {
 }
 
 // newestCopy is when the newest copy was recorded.
-func (h Holdings) newestCopy() (newest time.Time) {
+func newestCopy(h Holdings) (newest time.Time) {
 	for _, c := range h.Copies {
 		if c.CreatedAt.After(newest) {
 			newest = c.CreatedAt

@@ -42,7 +42,7 @@ func decide(h Holdings, p Policy, now, due time.Time) Plan {
 
 // hold says why nothing may go now, or "".
 func hold(h Holdings, now time.Time) string {
-	newest := h.newest()
+	newest := newestOf(h)
 	switch {
 	case h.Frozen != "":
 		return h.Frozen
@@ -52,8 +52,8 @@ func hold(h Holdings, now time.Time) string {
 	return h.Incomplete
 }
 
-// newest is the newest time on record.
-func (h Holdings) newest() time.Time {
+// newestOf is the newest time on record.
+func newestOf(h Holdings) time.Time {
 	newest := h.Newest
 	for _, c := range h.Copies {
 		for _, at := range []*time.Time{&c.CreatedAt, &c.TakenAt, c.ProvenAt, c.QuarantinedAt} {

@@ -139,19 +139,19 @@ func (w *world) events() {
 }
 
 // usable tells whether a copy can be read.
-func (h Holdings) usable(c backup.Copy) bool {
-	return c.QuarantinedAt == nil && (!c.ObjectGone || h.inGood(c))
+func usable(h Holdings, c backup.Copy) bool {
+	return c.QuarantinedAt == nil && (!c.ObjectGone || inGood(h, c))
 }
 
-func (h Holdings) inGood(c backup.Copy) bool {
+func inGood(h Holdings, c backup.Copy) bool {
 	return slices.ContainsFunc(h.Archives, func(a backup.Archive) bool { return a.Week == c.Archived.Week && a.QuarantinedAt == nil })
 }
 
 // newestProven gives, for each database, when its newest proven copy was taken.
-func (h Holdings) newestProven(now time.Time) map[string]time.Time {
+func newestProven(h Holdings, now time.Time) map[string]time.Time {
 	out := map[string]time.Time{}
 	for _, c := range h.Copies {
-		if c.Proof == backup.ProofProven && h.usable(c) && c.TakenAt.After(out[c.DatabaseID]) && !c.TakenAt.After(now) {
+		if c.Proof == backup.ProofProven && usable(h, c) && c.TakenAt.After(out[c.DatabaseID]) && !c.TakenAt.After(now) {
 			out[c.DatabaseID] = c.TakenAt
 		}
 	}
@@ -160,10 +160,10 @@ func (h Holdings) newestProven(now time.Time) map[string]time.Time {
 
 // restorable gives the copies that can be read, and the databases' dates of
 // which something good is stored.
-func (h Holdings) restorable() map[string]bool {
+func restorable(h Holdings) map[string]bool {
 	out := map[string]bool{}
 	for _, c := range h.Copies {
-		if h.usable(c) {
+		if usable(h, c) {
 			out[c.ID] = true
 			if c.Proof != backup.ProofSuspect {
 				out[c.DatabaseID+c.Date.String()] = true
@@ -176,7 +176,7 @@ func (h Holdings) restorable() map[string]bool {
 // clean carries a plan out as cleanup does, and looks at what it did.
 func (w *world) clean() {
 	before := w.h
-	newest, readable := before.newestProven(w.now), before.restorable()
+	newest, readable := newestProven(before, w.now), restorable(before)
 	plan, state := Cautious(w.h, w.p, w.state, w.now)
 	w.allowed(before, plan)
 	w.h = apply(w.h, plan)
@@ -191,11 +191,11 @@ func (w *world) clean() {
 		w.failf("done twice, it still drops %d copies and %d archives, and takes out %d", c, a, len(rest.Rescue))
 	}
 	for id, at := range newest {
-		if got := w.h.newestProven(w.now)[id]; !got.Equal(at) {
+		if got := newestProven(w.h, w.now)[id]; !got.Equal(at) {
 			w.failf("the newest proven copy of %s was of %s and is of %s", id, stamp(at), stamp(got))
 		}
 	}
-	left := w.h.restorable()
+	left := restorable(w.h)
 	for _, c := range before.Copies {
 		if c.Pinned && readable[c.ID] && !left[c.ID] {
 			w.failf("the pinned %s is gone", c.ID)
@@ -228,7 +228,7 @@ func (w *world) allowed(h Holdings, plan Plan) {
 		if d.Reason == "" {
 			w.failf("%s has no reason", c.ID)
 		}
-		if c.ObjectGone && c.Pinned && h.usable(c) && !staying[c.Archived.Week] {
+		if c.ObjectGone && c.Pinned && usable(h, c) && !staying[c.Archived.Week] {
 			w.failf("the archive %s goes with the pinned %s of %s", c.Archived.Week, c.DatabaseName, c.Date)
 		}
 		if !d.Drop {
@@ -241,7 +241,7 @@ func (w *world) allowed(h Holdings, plan Plan) {
 			w.failf("%s goes: %+v, %+v", c.ID, c, d)
 		case c.Kind == backup.Daily && suspect && !old, c.Kind == backup.Manual && !old, c.Kind == backup.Safety && !old:
 			w.failf("%s goes too early: %+v", c.ID, d)
-		case c.Kind == backup.Daily && !suspect && !h.inGood(c):
+		case c.Kind == backup.Daily && !suspect && !inGood(h, c):
 			w.failf("the daily %s of %s goes and sits in no verified archive", c.DatabaseName, c.Date)
 		case c.Kind == backup.Daily && !suspect && backup.DateOf(w.now).AddDays(-w.p.Daily).Time().Before(c.Date.Time()):
 			w.failf("the daily %s of %s goes within its days", c.DatabaseName, c.Date)

@@ -29,19 +29,7 @@ func (p Policy) atLeastOne() Policy {
 }
 
 // Holdings is what is stored and known at one moment.
-type Holdings struct {
-	Copies   []backup.Copy    // every one that is listed, wherever it lies
-	Archives []backup.Archive // every one that is listed
-
-	Gone    map[string]bool   // UUIDs of databases that the account no longer has
-	Erased  map[string]bool   // UUIDs of databases whose copies an admin wants gone
-	Reading map[string]string // id of a copy, or week of an archive → what reads it now
-
-	Newest     time.Time // the newest time on record anywhere
-	ClockRight time.Time // times on record up to here were seen, and the clock confirmed, by an admin
-	Frozen     string    // why nothing may go until an admin says so; "" for not frozen
-	Incomplete string    // why the bucket's listing is not to be trusted; "" where it is
-}
+type Holdings = backup.Holdings
 
 // Decision is what becomes of one copy or archive.
 type Decision struct {
