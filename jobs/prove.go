@@ -49,6 +49,14 @@ func (w *proveWorker) Work(ctx context.Context, job *river.Job[proveArgs]) error
 	if err != nil {
 		return plain(err)
 	}
+	release, err := r.store.ReadingFor(ctx, "a proof", c.ID)
+	if errors.Is(err, backup.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return plain(err)
+	}
+	defer release()
 	began := r.now()
 	err = r.prove(ctx, c)
 	took := r.now().Sub(began).Milliseconds()

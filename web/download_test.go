@@ -3,9 +3,11 @@ package web_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,7 +17,9 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/store"
+	"github.com/AutumnsGrove/Patina/web"
 )
 
 func TestDownload(t *testing.T) {
@@ -296,5 +300,51 @@ func TestDownloadTable(t *testing.T) {
 	bad := b.copyOf(d, flip(body), time.Now())
 	if res := p.get("/download/" + bad.Date.String() + "/groveauth?backup=" + bad.ID + "&table=users"); res.status != 500 || !strings.Contains(res.body, "damaged") {
 		t.Errorf("a flipped bit: %d %.300s", res.status, res.body)
+	}
+}
+
+// slowBucket gives a stored object only once it is told to.
+type slowBucket struct {
+	object.Bucket
+	opened, goOn chan struct{}
+}
+
+func (s *slowBucket) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	r, err := s.Bucket.Open(ctx, key, offset, length)
+	s.opened <- struct{}{}
+	<-s.goOn
+	return r, err
+}
+
+// TestDownloadUnderDeletion: what is being downloaded cannot be deleted, be it
+// as it is stored or as a variant; once it is, it cannot be downloaded.
+func TestDownloadUnderDeletion(t *testing.T) {
+	t.Parallel()
+	slow := &slowBucket{opened: make(chan struct{}), goOn: make(chan struct{})}
+	b := newBench(t, func(cfg *web.Config) {
+		slow.Bucket = cfg.Bucket
+		cfg.Bucket = slow
+	})
+	d, _, body := b.database("groveauth")
+	old := b.copyOf(d, body, time.Now().AddDate(0, -3, 0), func(c *backup.Copy) { c.Kind = backup.Manual })
+	p := b.program(b.token(store.Viewer, true))
+	path := "/download/" + old.Date.String() + "/groveauth?backup=" + old.ID
+	for _, variant := range []string{"", "&for=d1"} {
+		got := make(chan response, 1)
+		go func() { got <- p.get(path + variant) }()
+		<-slow.opened
+		if _, err := b.store.DropCopy(t.Context(), old.ID, "old", time.Now()); !errors.Is(err, store.ErrReading) {
+			t.Errorf("%q: deleted under its reader: %v", variant, err)
+		}
+		slow.goOn <- struct{}{}
+		if res := <-got; res.status != 200 || len(res.body) == 0 {
+			t.Errorf("%q: %d %s", variant, res.status, res.body)
+		}
+	}
+	if _, err := b.store.DropCopy(t.Context(), old.ID, "old", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if res := p.get(path); res.status != 404 {
+		t.Errorf("after it was deleted: %d %s", res.status, res.body)
 	}
 }

@@ -44,6 +44,16 @@ func (h *Handler) Download(c echo.Context) error {
 	case preconditionFailed:
 		return echo.NewHTTPError(http.StatusPreconditionFailed, "The dump is another one by now.")
 	}
+	if r.Method == http.MethodGet {
+		release, err := h.Store.ReadingFor(r.Context(), "a download", cp.ID)
+		if errors.Is(err, backup.ErrNotFound) { // it went a moment ago
+			return errNoCopy
+		}
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	if v != (variant{}) {
 		return h.sendVariant(c, cp, v)
 	}
