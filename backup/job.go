@@ -145,6 +145,7 @@ type Request struct {
 	Databases      []string // names, for ActionBackup; empty means all
 	JobID          string   // for ActionCancel and ActionRetry
 	CopyID         string   // for ActionProve and ActionRestore
+	Values         bool     // for ActionProve: compare with the source too, by value
 	Restore        *Restore // for ActionRestore: what to put where
 	Week           string   // for ActionArchive: 2026-W48
 	Trigger        Trigger

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup/d1/d1sim"
 	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/backup/prove"
 	"github.com/AutumnsGrove/Patina/store"
 )
 
@@ -26,9 +28,13 @@ type account struct {
 	bucket object.Bucket
 	runner *Runner
 	ids    map[string]string
+	proof  atomic.Pointer[func(context.Context, *backup.Manifest) error] // asked before each rehearsal; its error is the proof's
 }
 
-func newAccount(t *testing.T) *account {
+func newAccount(t *testing.T) *account { return newPatientAccount(t, 500*time.Millisecond) }
+
+// newPatientAccount is an account whose answers may be silent for so long.
+func newPatientAccount(t *testing.T, idle time.Duration, change ...func(*Config)) *account {
 	a := &account{bench: newBench(t), ids: map[string]string{}}
 	a.real = true
 	var err error
@@ -60,12 +66,21 @@ func newAccount(t *testing.T) *account {
 	}
 	client, err := d1.New(d1.Config{
 		AccountID: "acc", Token: "tok", BaseURL: srv.URL, Limiter: d1.NewLocalLimiter(1e6, 1e6),
-		Idle: 500 * time.Millisecond, Pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		Idle: idle, Pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.runner = a.bench.runner(nil, func(c *Config) { c.Bucket, c.D1, c.Source = a.bucket, client, nil })
+	a.runner = a.bench.runner(nil, append(change, func(c *Config) { c.Bucket, c.D1, c.Source = a.bucket, client, nil })...)
+	proof := a.runner.prove
+	a.runner.prove = func(ctx context.Context, c backup.Copy, opt prove.Options) (*prove.Proof, error) {
+		if f := a.proof.Load(); f != nil {
+			if err := (*f)(ctx, c.Manifest); err != nil {
+				return nil, err
+			}
+		}
+		return proof(ctx, c, opt)
+	}
 	if _, err := a.runner.Discover(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ type Runner struct {
 	river   *river.Client[pgx.Tx]
 	process store.Process
 	export  func(context.Context, backup.Database, export.Request) (*backup.Manifest, error)
-	prove   func(context.Context, backup.Copy) error // ErrCorrupt: the copy is no good
+	prove   func(context.Context, backup.Copy, prove.Options) (*prove.Proof, error) // ErrCorrupt: the copy is no good
 	hand    inHand
 
 	mu       sync.Mutex
@@ -54,9 +54,9 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 	r.export = func(ctx context.Context, db backup.Database, req export.Request) (*backup.Manifest, error) {
 		return export.Run(ctx, cfg.Source(db), cfg.Bucket, req)
 	}
-	r.prove = func(ctx context.Context, c backup.Copy) error {
-		_, err := prove.Copy(ctx, cfg.Bucket, c, prove.Options{Clock: cfg.Clock})
-		return err
+	r.prove = func(ctx context.Context, c backup.Copy, opt prove.Options) (*prove.Proof, error) {
+		opt.Clock = cfg.Clock
+		return prove.Copy(ctx, cfg.Bucket, c, opt)
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &exportWorker{r: r})
@@ -65,6 +65,8 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 	river.AddWorker(workers, &discoverWorker{r: r})
 	river.AddWorker(workers, &archiveWorker{r: r})
 	river.AddWorker(workers, &restoreWorker{r: r})
+	river.AddWorker(workers, &proveCopyWorker{r: r})
+	river.AddWorker(workers, &drillWorker{r: r})
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Store.Pool()), &river.Config{
 		ID:      r.process.ID,
 		Logger:  slog.New(quiet{cfg.Log.Handler()}),
@@ -73,6 +75,7 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 			queueExport:        {MaxWorkers: cfg.Concurrency},
 			queueProve:         {MaxWorkers: 1},
 			queueRestore:       {MaxWorkers: 2},
+			queueDrill:         {MaxWorkers: 1},
 			river.QueueDefault: {MaxWorkers: 4},
 		},
 		FetchCooldown:     cfg.Timing.Fetch,

@@ -27,6 +27,7 @@ type Config struct {
 	Nightly   string // cron spec, UTC; "0 3 * * *"
 	Weekly    string // cron spec, UTC; "0 4 * * 0"
 	Discovery string // cron spec, UTC; "30 2 * * *"
+	Drill     string // cron spec, UTC; "0 6 1 * *"
 
 	Concurrency int                // exports at once over all processes; 3
 	Compress    backup.Compression // none
@@ -85,6 +86,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Nightly, "0 3 * * *")
 	def(&c.Weekly, "0 4 * * 0")
 	def(&c.Discovery, "30 2 * * *")
+	def(&c.Drill, "0 6 1 * *")
 	def(&c.Concurrency, 3)
 	def(&c.Compress, backup.Plain)
 	def(&c.Attempts, 3)
@@ -100,7 +102,7 @@ func (c Config) withDefaults() (Config, error) {
 		problems = append(problems, backup.Errorf(backup.ErrInvalid, "concurrency %d is not between 1 and 100", c.Concurrency))
 	}
 	problems = append(problems, CheckNightly(c.Nightly))
-	for _, spec := range []string{c.Weekly, c.Discovery} {
+	for _, spec := range []string{c.Weekly, c.Discovery, c.Drill} {
 		_, err := parseSpec(spec)
 		problems = append(problems, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/export"
 	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/backup/prove"
 	"github.com/AutumnsGrove/Patina/backup/source"
 	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/store/storetest"
@@ -104,7 +105,7 @@ func (b *bench) runner(exp exporter, change ...func(*Config)) *Runner {
 
 func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Config)) (*Runner, error) {
 	cfg := Config{
-		Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Weekly: never, Timing: quick,
+		Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Weekly: never, Drill: never, Timing: quick,
 		Backoff: func(int) time.Duration { return 10 * time.Millisecond }, SoftStopTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
@@ -115,7 +116,7 @@ func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Co
 		return nil, err
 	}
 	if exp != nil || out != nil { // what a stand-in stores is no dump
-		r.prove = func(context.Context, backup.Copy) error { return nil }
+		r.prove = func(context.Context, backup.Copy, prove.Options) (*prove.Proof, error) { return &prove.Proof{}, nil }
 	}
 	switch {
 	case exp != nil:

@@ -9,6 +9,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/prove"
 	"github.com/AutumnsGrove/Patina/store"
 )
 
@@ -58,7 +59,7 @@ func (w *proveWorker) Work(ctx context.Context, job *river.Job[proveArgs]) error
 	}
 	defer release()
 	began := r.now()
-	err = r.prove(ctx, c)
+	_, err = r.prove(ctx, c, prove.Options{})
 	took := r.now().Sub(began).Milliseconds()
 	switch {
 	case err == nil:
@@ -79,17 +80,19 @@ func (w *proveWorker) Work(ctx context.Context, job *river.Job[proveArgs]) error
 
 // suspect records that a copy does not prove, and the event, in one transaction.
 func (r *Runner) suspect(ctx context.Context, c backup.Copy, message string) error {
-	return r.persist(ctx, func(ctx context.Context, _ pgx.Tx, s *store.Store) error {
-		if err := s.SetProof(ctx, c.ID, backup.ProofSuspect, r.now(), message); err != nil {
-			return err
-		}
-		_, err := s.AddEvent(ctx, backup.Event{
-			ID: newID(), At: r.now(), Kind: backup.EventProofFailed, Once: c.ID, DatabaseID: c.DatabaseID, DatabaseName: c.DatabaseName,
-			JobID: c.JobID, CopyID: c.ID, Message: "The copy of " + c.DatabaseName + " at " + c.Key + " does not restore: " + message,
-			Next: "Earlier copies are untouched. Back the database up again, and look what the reason says.",
-		})
+	return r.persist(ctx, func(ctx context.Context, _ pgx.Tx, s *store.Store) error { return r.markSuspect(ctx, s, c, message) })
+}
+
+func (r *Runner) markSuspect(ctx context.Context, s *store.Store, c backup.Copy, message string) error {
+	if err := s.SetProof(ctx, c.ID, backup.ProofSuspect, r.now(), message); err != nil {
 		return err
+	}
+	_, err := s.AddEvent(ctx, backup.Event{
+		ID: newID(), At: r.now(), Kind: backup.EventProofFailed, Once: c.ID, DatabaseID: c.DatabaseID, DatabaseName: c.DatabaseName,
+		JobID: c.JobID, CopyID: c.ID, Message: "The copy of " + c.DatabaseName + " at " + c.Key + " does not restore: " + message,
+		Next: "Earlier copies are untouched. Back the database up again, and look what the reason says.",
 	})
+	return err
 }
 
 // proveLater puts the proof of a copy into the queue, in the transaction that

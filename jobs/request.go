@@ -44,6 +44,10 @@ func (r *Runner) Request(ctx context.Context, req backup.Request) (backup.Starte
 			started, err = r.requestArchive(ctx, tx, s, req)
 		case backup.ActionRestore:
 			started, err = r.requestRestore(ctx, tx, s, req)
+		case backup.ActionProve:
+			started, err = r.requestProve(ctx, tx, s, req)
+		case backup.ActionDrill:
+			started, err = r.requestDrill(ctx, tx, s, req)
 		case backup.ActionRetry:
 			started, err = r.requestRetry(ctx, tx, s, req)
 		default:

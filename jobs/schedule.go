@@ -18,6 +18,7 @@ const (
 	NightlySchedule   = "nightly"
 	WeeklySchedule    = "weekly"
 	DiscoverySchedule = "discovery"
+	DrillSchedule     = "drill"
 )
 
 // The kinds of schedule.
@@ -25,6 +26,7 @@ const (
 	kindBackup    = "backup"
 	kindArchive   = "archive"
 	kindDiscovery = "discovery"
+	kindDrill     = "drill"
 )
 
 // parseSpec reads a cron spec of five fields, or @daily and its like, in UTC.
@@ -96,6 +98,9 @@ func (r *Runner) enterSchedules(ctx context.Context) error {
 	if _, err := r.store.PutSchedule(ctx, store.Schedule{ID: NightlySchedule, Kind: kindBackup, Spec: r.cfg.Nightly, CreatedAt: now}); err != nil {
 		return err
 	}
+	if _, err := r.store.PutSchedule(ctx, store.Schedule{ID: DrillSchedule, Kind: kindDrill, Spec: r.cfg.Drill, CreatedAt: now}); err != nil {
+		return err
+	}
 	if _, err := r.store.PutSchedule(ctx, store.Schedule{ID: WeeklySchedule, Kind: kindArchive, Spec: r.cfg.Weekly, CreatedAt: now}); err != nil {
 		return err
 	}
@@ -121,7 +126,7 @@ func (r *Runner) tick(ctx context.Context) error {
 	}
 	for _, sc := range schedules {
 		switch sc.Kind {
-		case kindBackup, kindDiscovery:
+		case kindBackup, kindDiscovery, kindDrill:
 		case kindArchive:
 			if err := r.resumeWeekly(ctx, sc); err != nil {
 				return err
@@ -226,7 +231,10 @@ func (r *Runner) startSlot(ctx context.Context, tx pgx.Tx, s *store.Store, sc st
 		return "", true, r.queueDiscovery(ctx, tx, s, sc.ID, slot)
 	case kindArchive:
 		return r.startWeekly(ctx, tx, s, sc.ID, slot)
+	case kindDrill:
+		jobID, err = r.startDrillSlot(ctx, tx, s, sc.ID, slot)
+	default:
+		jobID, err = r.startNightly(ctx, tx, s, sc.ID, slot)
 	}
-	jobID, err = r.startNightly(ctx, tx, s, sc.ID, slot)
 	return jobID, true, err
 }

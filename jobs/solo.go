@@ -93,6 +93,9 @@ func (r *Runner) endLostJobs(ctx context.Context) error {
 			if again, err := r.takeUpRestore(ctx, tx, s, job); err != nil || again {
 				return err
 			}
+			if err := r.endLostDrill(ctx, s, job); err != nil {
+				return err
+			}
 			if job.CancelRequestedAt != nil {
 				return r.finishSolo(ctx, s, job, job.Totals, backup.JobCancelled, cancelledBy(job))
 			}

@@ -105,11 +105,11 @@ func Dump(ctx context.Context, stored io.Reader, c backup.Compression, m *backup
 	opt.defaults()
 	ctx, cancel := context.WithTimeoutCause(ctx, opt.MaxTime, backup.Errorf(backup.ErrCorrupt, "proving took longer than %v", opt.MaxTime))
 	defer cancel()
-	dir, err := os.MkdirTemp(opt.Scratch, "patina-prove-")
+	dir, remove, err := newScratch(opt.Scratch)
 	if err != nil {
-		return nil, &backup.Error{Kind: backup.ErrUnavailable, Message: "no scratch folder can be made for the proof", Next: "make room, or set TMPDIR to a folder with room", Err: err}
+		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer remove()
 	p := &Proof{Origin: SelfConsistent, marker: newMarker()}
 	path := filepath.Join(dir, "copy.sqlite")
 	began := opt.Clock()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/jobs"
@@ -39,6 +40,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 
 	Nightly     string // cron spec, UTC
+	Drill       string // cron spec, UTC
 	Concurrency int    // exports at once over all processes
 
 	Databases []backup.Database // from patina.toml; an empty ID is looked up by name
@@ -96,6 +98,9 @@ func loadConfig(env lookup, file string) *Config {
 	c.Nightly = get("PATINA_NIGHTLY")
 	if c.Nightly == "" {
 		c.Nightly = "0 3 * * *"
+	}
+	if c.Drill = get("PATINA_DRILL"); c.Drill == "" {
+		c.Drill = "0 6 1 * *"
 	}
 	c.Concurrency = c.number("PATINA_CONCURRENCY", get("PATINA_CONCURRENCY"), 3)
 	c.TrustedProxies = c.networks("PATINA_TRUSTED_PROXIES", get("PATINA_TRUSTED_PROXIES"))
@@ -221,6 +226,9 @@ func (c *Config) check() {
 	}
 	if err := jobs.CheckNightly(c.Nightly); err != nil {
 		c.problem("PATINA_NIGHTLY: %v", err)
+	}
+	if _, err := jobs.NextRun(c.Drill, time.Time{}); err != nil {
+		c.problem("PATINA_DRILL: %v", err)
 	}
 	if c.Addr != "" && !strings.Contains(c.Addr, ":") {
 		c.problem("PATINA_ADDR is %q, and must name a port, as in :8080 or 127.0.0.1:8080", c.Addr)

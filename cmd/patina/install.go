@@ -140,7 +140,7 @@ func (in *installation) runner(ctx context.Context, bucket object.Bucket, client
 	}
 	return jobs.New(ctx, jobs.Config{
 		Store: in.store, Bucket: bucket, D1: client, Restore: writer, Log: in.log, Clock: in.clock,
-		Nightly: in.cfg.Nightly, Concurrency: in.cfg.Concurrency,
+		Nightly: in.cfg.Nightly, Drill: in.cfg.Drill, Concurrency: in.cfg.Concurrency,
 		Include: in.cfg.Include, Exclude: in.cfg.Exclude, Version: programVersion(), Hook: failpoint(),
 	})
 }
