@@ -42,4 +42,5 @@ const (
 	EventDeliveryFailing   EventKind = "delivery.failing"    //
 	EventRetentionHeldBack EventKind = "retention.held_back" //
 	EventSummary           EventKind = "summary"             // of a day
+	EventTest              EventKind = "test"                // a person tries a channel
 )

@@ -13,3 +13,8 @@ var Guides embed.FS
 //
 //go:embed openapi.json
 var OpenAPI []byte
+
+// WebhookSchema describes what a webhook receives, as JSON Schema.
+//
+//go:embed webhook.schema.json
+var WebhookSchema []byte
