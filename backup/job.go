@@ -148,6 +148,7 @@ type Request struct {
 	Values         bool     // for ActionProve: compare with the source too, by value
 	Restore        *Restore // for ActionRestore: what to put where
 	Week           string   // for ActionArchive: 2026-W48
+	ChannelID      string   // for ActionTest
 	Trigger        Trigger
 	Actor          string // who asks, for the record
 	IdempotencyKey string // "" for none; remembered per actor
@@ -168,6 +169,7 @@ const (
 	ActionRestore Action = "restore" // one copy into a database
 	ActionArchive Action = "archive" // one week
 	ActionCleanup Action = "cleanup" // what has expired, and both ways between catalogue and bucket
+	ActionTest    Action = "test"    // a message to one alert channel
 )
 
 // Started answers a Request.

@@ -38,7 +38,7 @@ type Runner struct {
 	mu       sync.Mutex
 	started  bool
 	stopping chan struct{}      // closed when Stop begins
-	endLook  context.CancelFunc // ends tick and sweep
+	endLook  context.CancelFunc // ends tick, sweep, tell and watch
 	endBeat  context.CancelFunc // ends the heartbeat
 	loops    sync.WaitGroup
 }
@@ -64,6 +64,8 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 	river.AddWorker(workers, &proveWorker{r: r})
 	river.AddWorker(workers, &discoverWorker{r: r})
 	river.AddWorker(workers, &archiveWorker{r: r})
+	river.AddWorker(workers, &deliverWorker{r: r})
+	river.AddWorker(workers, &heartbeatWorker{r: r})
 	river.AddWorker(workers, &restoreWorker{r: r})
 	river.AddWorker(workers, &proveCopyWorker{r: r})
 	river.AddWorker(workers, &drillWorker{r: r})
@@ -74,6 +76,7 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 		Queues: map[string]river.QueueConfig{
 			queueExport:        {MaxWorkers: cfg.Concurrency},
 			queueProve:         {MaxWorkers: 1},
+			queueAlert:         {MaxWorkers: 4},
 			queueRestore:       {MaxWorkers: 2},
 			queueDrill:         {MaxWorkers: 1},
 			river.QueueDefault: {MaxWorkers: 4},
@@ -117,6 +120,9 @@ func (r *Runner) Start(ctx context.Context) error {
 	if err := r.buryNeighbours(ctx); err != nil {
 		return err
 	}
+	if err := r.sealAnew(ctx); err != nil {
+		return err
+	}
 	r.stopping = make(chan struct{})
 	background := context.WithoutCancel(ctx)
 	if err := r.river.Start(background); err != nil {
@@ -129,6 +135,8 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.loops.Go(func() { r.every(beat, r.cfg.Timing.Heartbeat, "renew the lease", r.beat) })
 	r.loops.Go(func() { r.every(look, r.cfg.Timing.Tick, "look for due slots", r.tick) })
 	r.loops.Go(func() { r.every(look, r.cfg.Timing.Sweep, "look for lost work", r.sweep) })
+	r.loops.Go(func() { r.every(look, r.cfg.Timing.Tell, "decide who is told", r.tell) })
+	r.loops.Go(func() { r.every(look, r.cfg.Timing.Watch, "look for what is late", r.watch) })
 	return nil
 }
 

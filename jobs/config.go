@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/backup/source"
@@ -35,6 +36,13 @@ type Config struct {
 	Exclude     []string           // globs over names that discovery leaves out
 	Version     string             // of this program, for manifests
 
+	Sealer       *alert.Sealer                                    // opens channels' addresses; without one nothing is told
+	Sender       *alert.Sender                                    // carries messages; nil: one that reaches public addresses
+	AlertBackoff func(try int, asked time.Duration) time.Duration // alert.Backoff
+	PublicURL    string                                           // what links in messages begin with; "" for none
+	Heartbeat    string                                           // pinged at start, success and failure of scheduled backups; "" for none
+	Summary      string                                           // cron spec, UTC, of the daily summary; "0 8 * * *"
+
 	Attempts        int                             // tries at an export before it fails; 3
 	Backoff         func(attempt int) time.Duration // wait after the nth try; 30 s, then 2 min
 	ExportTimeout   time.Duration                   // of one export, its wait for a slot included; 6 h
@@ -55,6 +63,8 @@ type Timing struct {
 	Busy      time.Duration // look again whether a database is free: 1 s
 	Fetch     time.Duration // the queue's shortest pause between two fetches: 50 ms
 	Poll      time.Duration // fetch even though nobody said so: 1 s
+	Tell      time.Duration // look for events that nobody was told of: 1 s
+	Watch     time.Duration // look for what is late: 1 min
 }
 
 func def[T comparable](p *T, v T) {
@@ -87,11 +97,18 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Weekly, "0 4 * * 0")
 	def(&c.Discovery, "30 2 * * *")
 	def(&c.Drill, "0 6 1 * *")
+	def(&c.Summary, "0 8 * * *")
 	def(&c.Concurrency, 3)
 	def(&c.Compress, backup.Plain)
 	def(&c.Attempts, 3)
 	def(&c.ExportTimeout, 6*time.Hour)
 	def(&c.SoftStopTimeout, 4*time.Minute)
+	if c.Sender == nil {
+		c.Sender = alert.NewSender(alert.Allow{}, c.Version, c.Clock)
+	}
+	if c.AlertBackoff == nil {
+		c.AlertBackoff = alert.Backoff
+	}
 	c.Timing.defaults()
 
 	var problems []error
@@ -102,7 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 		problems = append(problems, backup.Errorf(backup.ErrInvalid, "concurrency %d is not between 1 and 100", c.Concurrency))
 	}
 	problems = append(problems, CheckNightly(c.Nightly))
-	for _, spec := range []string{c.Weekly, c.Discovery, c.Drill} {
+	for _, spec := range []string{c.Weekly, c.Discovery, c.Drill, c.Summary} {
 		_, err := parseSpec(spec)
 		problems = append(problems, err)
 	}
@@ -124,4 +141,6 @@ func (t *Timing) defaults() {
 	def(&t.Busy, time.Second)
 	def(&t.Fetch, 50*time.Millisecond)
 	def(&t.Poll, time.Second)
+	def(&t.Tell, time.Second)
+	def(&t.Watch, time.Minute)
 }

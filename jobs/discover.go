@@ -63,6 +63,11 @@ func (w *discoverWorker) Work(ctx context.Context, job *river.Job[discoverArgs])
 		r.log.Warn("discovery failed", "attempt", job.Attempt, "error", kindName(err))
 	}
 	return r.persist(ctx, func(ctx context.Context, _ pgx.Tx, s *store.Store) error {
+		if status == store.SlotFailed {
+			if err := r.noteDiscoveryFailed(ctx, s, job.Args.Slot, why); err != nil {
+				return err
+			}
+		}
 		return s.EndSlot(ctx, job.Args.ScheduleID, job.Args.Slot, "", status, r.now(), why)
 	})
 }
@@ -126,6 +131,7 @@ func (r *Runner) reconcile(ctx context.Context, s *store.Store, found []backup.D
 	if err != nil {
 		return d, err
 	}
+	var news []backup.Event
 	if len(found) == 0 && len(known) > 0 {
 		return d, &backup.Error{
 			Kind: backup.ErrUnavailable, Message: "the account shows no database at all, although the registry holds some; nothing was changed",
@@ -144,10 +150,12 @@ func (r *Runner) reconcile(ctx context.Context, s *store.Store, found []backup.D
 		switch {
 		case !there && k.GoneAt == nil:
 			d.Gone = append(d.Gone, k.Name)
+			news = append(news, goneEvent(k))
 			k.GoneAt = &now
 			err = s.UpsertDatabase(ctx, k)
 		case there && k.GoneAt == nil && name != k.Name:
 			d.Renamed = append(d.Renamed, Renamed{k.ID, k.Name, name})
+			news = append(news, renamedEvent(k, name))
 			k.Name = k.ID
 			err = s.UpsertDatabase(ctx, k)
 		}
@@ -160,12 +168,14 @@ func (r *Runner) reconcile(ctx context.Context, s *store.Store, found []backup.D
 		switch {
 		case isKnown && db.GoneAt != nil:
 			d.Back = append(d.Back, f.Name)
+			news = append(news, backEvent(f))
 		case isKnown:
 		case !r.wanted(f.Name):
 			d.Excluded = append(d.Excluded, f.Name)
 			continue
 		default:
 			d.New = append(d.New, f.Name)
+			news = append(news, newEvent(f))
 			db = backup.Database{ID: f.ID, Priority: backup.Normal, Origin: backup.FromDiscovery, Objective: backup.DefaultObjective, FirstSeenAt: now}
 		}
 		db.Name, db.LastSeenAt, db.GoneAt = f.Name, now, nil
@@ -176,7 +186,7 @@ func (r *Runner) reconcile(ctx context.Context, s *store.Store, found []backup.D
 			return d, err
 		}
 	}
-	return d, nil
+	return d, r.noteDiscovery(ctx, s, d, news)
 }
 
 // scheduled gives the databases of a scheduled run.

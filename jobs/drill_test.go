@@ -68,8 +68,8 @@ func of(t *testing.T, d backup.Drill, database string, role backup.DrillRole) ba
 	return backup.DrillResult{}
 }
 
-// events counts the events of a kind.
-func (b *bench) events(kind backup.EventKind) int {
+// told counts the events of a kind.
+func (b *bench) told(kind backup.EventKind) int {
 	return b.count("SELECT count(*) FROM events WHERE kind = $1", kind)
 }
 
@@ -127,7 +127,7 @@ func TestDrillPasses(t *testing.T) {
 	if after := a.newest("fine"); !after.ProvenAt.After(*before.ProvenAt) {
 		t.Error("a copy that was proven before keeps its old date of proof")
 	}
-	if n := a.events(backup.EventDrillFailed) + a.events(backup.EventProofFailed); n != 0 {
+	if n := a.told(backup.EventDrillFailed) + a.told(backup.EventProofFailed); n != 0 {
 		t.Errorf("%d events of failure", n)
 	}
 	last, err := a.store.LastDrill(t.Context())
@@ -158,8 +158,8 @@ func TestDrillFindsAFlippedBit(t *testing.T) {
 	if c := a.newest("spoilt"); c.Proof != backup.ProofSuspect || c.ProofError == "" {
 		t.Errorf("the copy is %+v", c)
 	}
-	if a.events(backup.EventProofFailed) != 1 || a.events(backup.EventDrillFailed) != 1 {
-		t.Errorf("%d and %d events", a.events(backup.EventProofFailed), a.events(backup.EventDrillFailed))
+	if a.told(backup.EventProofFailed) != 1 || a.told(backup.EventDrillFailed) != 1 {
+		t.Errorf("%d and %d events", a.told(backup.EventProofFailed), a.told(backup.EventDrillFailed))
 	}
 	// The next drill takes the newest that is not suspect, and passes.
 	if _, d = a.drill(); d.Verdict != backup.DrillPassed || of(t, d, "spoilt", backup.DrillNewest).CopyID == bad.ID {
@@ -224,7 +224,7 @@ func TestDrillThatCannotTry(t *testing.T) {
 	if c := a.newest("four"); c.Proof != backup.ProofProven {
 		t.Errorf("the copy is %s", c.Proof)
 	}
-	if a.events(backup.EventProofFailed) != 0 || a.events(backup.EventDrillFailed) != 1 {
+	if a.told(backup.EventProofFailed) != 0 || a.told(backup.EventDrillFailed) != 1 {
 		t.Error("the events are others")
 	}
 }
@@ -266,7 +266,7 @@ func TestDrillIsCancelled(t *testing.T) {
 	if n := len(d.Results); n >= 12 {
 		t.Errorf("%d copies were proven all the same", n)
 	}
-	if a.events(backup.EventDrillFailed) != 0 {
+	if a.told(backup.EventDrillFailed) != 0 {
 		t.Error("a cancelled drill was told as failed")
 	}
 	if last, err := a.store.LastDrill(t.Context()); err != nil || last != nil {

@@ -35,6 +35,9 @@ func (r *Runner) commit(ctx context.Context, a *attempt, m *backup.Manifest) err
 		if err := s.SucceedResult(ctx, res); err != nil {
 			return err
 		}
+		if err := r.noteAnomalies(ctx, s, res); err != nil {
+			return err
+		}
 		if err := s.FreeExportSlot(ctx, a.fence); err != nil {
 			return err
 		}

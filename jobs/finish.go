@@ -9,6 +9,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/store"
 )
 
@@ -53,7 +54,7 @@ func (r *Runner) follow(ctx context.Context, tx pgx.Tx, s *store.Store, jobID st
 func (r *Runner) finish(ctx context.Context, jobID string) error {
 	r.cfg.Hook("before:finish")
 	var ended *backup.Job
-	err := r.persist(ctx, func(ctx context.Context, _ pgx.Tx, s *store.Store) error {
+	err := r.persist(ctx, func(ctx context.Context, tx pgx.Tx, s *store.Store) error {
 		job, err := s.LockJob(ctx, jobID)
 		if err != nil || job.Status.Ended() {
 			return err
@@ -73,6 +74,12 @@ func (r *Runner) finish(ctx context.Context, jobID string) error {
 		}
 		job.Status, job.Totals = status, totals
 		ended = &job
+		if err := r.note(ctx, s, alert.JobEnded(job, why)); err != nil {
+			return err
+		}
+		if err := r.pingEnd(ctx, tx, job); err != nil {
+			return err
+		}
 		return r.endSlot(ctx, s, job, why)
 	})
 	if err != nil {

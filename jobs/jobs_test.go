@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/backup/export"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/backup/prove"
@@ -34,6 +36,7 @@ func TestMain(m *testing.M) {
 var quick = Timing{
 	Tick: 50 * time.Millisecond, Heartbeat: 100 * time.Millisecond, Lease: time.Second, Sweep: 50 * time.Millisecond,
 	SlotPoll: 15 * time.Millisecond, Progress: 20 * time.Millisecond, Busy: 50 * time.Millisecond, Fetch: 5 * time.Millisecond, Poll: 50 * time.Millisecond,
+	Tell: 20 * time.Millisecond, Watch: 100 * time.Millisecond,
 }
 
 // never is a nightly spec that does not come due during a test that runs by
@@ -107,6 +110,8 @@ func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Co
 	cfg := Config{
 		Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Weekly: never, Drill: never, Timing: quick,
 		Backoff: func(int) time.Duration { return 10 * time.Millisecond }, SoftStopTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Sealer: testSealer(), Summary: never,
+		Sender: alert.NewSender(alert.Allow{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "test", time.Now),
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -79,6 +79,9 @@ func (r *Runner) sweep(ctx context.Context) error {
 	if err := r.endLostJobs(ctx); err != nil {
 		return err
 	}
+	if err := r.requeueDeliveries(ctx); err != nil {
+		return err
+	}
 	jobs, err := r.store.JobsToFinish(ctx)
 	for _, id := range jobs {
 		if err := r.finish(ctx, id); err != nil {

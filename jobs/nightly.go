@@ -30,6 +30,9 @@ func (r *Runner) startNightly(ctx context.Context, tx pgx.Tx, s *store.Store, sc
 	if err := r.fanOut(ctx, tx, s, job, databases, nil); err != nil {
 		return "", err
 	}
+	if err := r.ping(ctx, tx, pingStart); err != nil {
+		return "", err
+	}
 	return job.ID, s.AssignSlot(ctx, scheduleID, slot, job.ID, 0, "")
 }
 

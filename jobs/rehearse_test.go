@@ -50,8 +50,8 @@ func TestProveOnDemand(t *testing.T) {
 	if err != nil || c.Proof != backup.ProofSuspect || !strings.Contains(job.Error, c.ProofError) {
 		t.Errorf("%v: %s, %q", err, c.Proof, c.ProofError)
 	}
-	if a.events(backup.EventProofFailed) != 1 {
-		t.Errorf("%d events", a.events(backup.EventProofFailed))
+	if a.told(backup.EventProofFailed) != 1 {
+		t.Errorf("%d events", a.told(backup.EventProofFailed))
 	}
 	if list, err := a.store.DatabaseProofs(t.Context(), a.ids["fine"], 10); err != nil || len(list) != 3 || list[0].Passed {
 		t.Errorf("%+v, %v", list, err)

@@ -50,6 +50,8 @@ func (r *Runner) Request(ctx context.Context, req backup.Request) (backup.Starte
 			started, err = r.requestDrill(ctx, tx, s, req)
 		case backup.ActionRetry:
 			started, err = r.requestRetry(ctx, tx, s, req)
+		case backup.ActionTest:
+			started, err = r.requestTest(ctx, tx, s, req)
 		default:
 			err = backup.Errorf(backup.ErrInvalid, "%q is nothing that can be asked for", req.Action)
 		}

@@ -19,6 +19,7 @@ const (
 	WeeklySchedule    = "weekly"
 	DiscoverySchedule = "discovery"
 	DrillSchedule     = "drill"
+	SummarySchedule   = "summary"
 )
 
 // The kinds of schedule.
@@ -27,6 +28,7 @@ const (
 	kindArchive   = "archive"
 	kindDiscovery = "discovery"
 	kindDrill     = "drill"
+	kindSummary   = "summary"
 )
 
 // parseSpec reads a cron spec of five fields, or @daily and its like, in UTC.
@@ -95,14 +97,16 @@ func (r *Runner) Next(now time.Time) (nightly, weekly time.Time) {
 // is not in the registry.
 func (r *Runner) enterSchedules(ctx context.Context) error {
 	now := r.now()
-	if _, err := r.store.PutSchedule(ctx, store.Schedule{ID: NightlySchedule, Kind: kindBackup, Spec: r.cfg.Nightly, CreatedAt: now}); err != nil {
-		return err
-	}
-	if _, err := r.store.PutSchedule(ctx, store.Schedule{ID: DrillSchedule, Kind: kindDrill, Spec: r.cfg.Drill, CreatedAt: now}); err != nil {
-		return err
-	}
-	if _, err := r.store.PutSchedule(ctx, store.Schedule{ID: WeeklySchedule, Kind: kindArchive, Spec: r.cfg.Weekly, CreatedAt: now}); err != nil {
-		return err
+	for _, sc := range []store.Schedule{
+		{ID: NightlySchedule, Kind: kindBackup, Spec: r.cfg.Nightly},
+		{ID: WeeklySchedule, Kind: kindArchive, Spec: r.cfg.Weekly},
+		{ID: DrillSchedule, Kind: kindDrill, Spec: r.cfg.Drill},
+		{ID: SummarySchedule, Kind: kindSummary, Spec: r.cfg.Summary},
+	} {
+		sc.CreatedAt = now
+		if _, err := r.store.PutSchedule(ctx, sc); err != nil {
+			return err
+		}
 	}
 	if r.cfg.D1 == nil {
 		return nil
@@ -126,7 +130,7 @@ func (r *Runner) tick(ctx context.Context) error {
 	}
 	for _, sc := range schedules {
 		switch sc.Kind {
-		case kindBackup, kindDiscovery, kindDrill:
+		case kindBackup, kindDiscovery, kindDrill, kindSummary:
 		case kindArchive:
 			if err := r.resumeWeekly(ctx, sc); err != nil {
 				return err
@@ -138,7 +142,10 @@ func (r *Runner) tick(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.store.ForgetAnswers(ctx, r.now().Add(-answersKept))
+	if err := r.store.ForgetAnswers(ctx, r.now().Add(-answersKept)); err != nil {
+		return err
+	}
+	return r.forgetAlerts(ctx)
 }
 
 // tickSchedule starts the newest due slot of a schedule, in one transaction
@@ -172,6 +179,7 @@ func (r *Runner) tickSchedule(ctx context.Context, sc store.Schedule) error {
 		missed, err := s.RecordSlots(ctx, sc.ID, older, store.SlotMissed, now, "nothing was running when it was due")
 		if missed > 0 {
 			r.log.Warn("slots were missed", "schedule", sc.ID, "slots", missed, "newest", newest)
+			return r.noteMissed(ctx, s, sc, older[len(older)-int(missed):])
 		}
 		return err
 	})
@@ -229,6 +237,8 @@ func (r *Runner) startSlot(ctx context.Context, tx pgx.Tx, s *store.Store, sc st
 	switch sc.Kind {
 	case kindDiscovery:
 		return "", true, r.queueDiscovery(ctx, tx, s, sc.ID, slot)
+	case kindSummary:
+		return "", true, r.summarise(ctx, s, sc.ID, slot)
 	case kindArchive:
 		return r.startWeekly(ctx, tx, s, sc.ID, slot)
 	case kindDrill:

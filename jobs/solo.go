@@ -71,6 +71,10 @@ func (r *Runner) finishSolo(ctx context.Context, s *store.Store, job backup.Job,
 		return err
 	}
 	r.log.Info("job ended", "job_id", job.ID, "kind", job.Kind, "status", status)
+	job.Status, job.Totals = status, totals
+	if err := r.noteSolo(ctx, s, job, why); err != nil {
+		return err
+	}
 	if job.Slot == nil {
 		return nil
 	}

@@ -22,13 +22,22 @@ type AlertConfig struct {
 	NotifyFailure bool
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+
+	NotifySummary  bool
+	Address        string // what may be shown of the URL
+	SecretSealed   []byte `json:"-"` // signs what a webhook gets; nil for Discord
+	PreviousSealed []byte `json:"-"` // signs too, while receivers change over; nil for none
+	Origin         string // "dashboard", or the variable of the configuration
+	DisabledReason string // why it was disabled by itself; "" otherwise
 }
 
-const alertConfigColumns = "id::text, kind, name, url_sealed, enabled, notify_success, notify_failure, created_at, updated_at"
+const alertConfigColumns = `id::text, kind, name, url_sealed, enabled, notify_success, notify_failure, created_at, updated_at,
+	notify_summary, address, secret_sealed, previous_sealed, origin, disabled_reason`
 
 func scanAlertConfig(row pgx.CollectableRow) (AlertConfig, error) {
 	var a AlertConfig
-	err := row.Scan(&a.ID, &a.Kind, &a.Name, &a.URLSealed, &a.Enabled, &a.NotifySuccess, &a.NotifyFailure, &a.CreatedAt, &a.UpdatedAt)
+	err := row.Scan(&a.ID, &a.Kind, &a.Name, &a.URLSealed, &a.Enabled, &a.NotifySuccess, &a.NotifyFailure, &a.CreatedAt, &a.UpdatedAt,
+		&a.NotifySummary, &a.Address, &a.SecretSealed, &a.PreviousSealed, &a.Origin, &a.DisabledReason)
 	return a, err
 }
 
@@ -41,22 +50,29 @@ func (s *Store) InsertAlertConfig(ctx context.Context, a AlertConfig) (string, e
 	if a.ID == "" {
 		a.ID = uuid.Must(uuid.NewV7()).String()
 	}
+	if a.Origin == "" {
+		a.Origin = "dashboard"
+	}
 	_, err := s.db.Exec(ctx, `
-		INSERT INTO alert_config (id, kind, name, url_sealed, enabled, notify_success, notify_failure, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-		a.ID, a.Kind, a.Name, a.URLSealed, a.Enabled, a.NotifySuccess, a.NotifyFailure, a.CreatedAt)
+		INSERT INTO alert_config (id, kind, name, url_sealed, enabled, notify_success, notify_failure, created_at, updated_at,
+			notify_summary, address, secret_sealed, previous_sealed, origin, disabled_reason)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14)`,
+		a.ID, a.Kind, a.Name, a.URLSealed, a.Enabled, a.NotifySuccess, a.NotifyFailure, a.CreatedAt,
+		a.NotifySummary, a.Address, a.SecretSealed, a.PreviousSealed, a.Origin, a.DisabledReason)
 	return a.ID, alertConfigErr(a.Name, err)
 }
 
-// UpdateAlertConfig changes every field of a channel but ID, Kind and
+// UpdateAlertConfig changes every field of a channel but ID, Kind, Origin and
 // CreatedAt. Errors: ErrNotFound; ErrConflict; ErrInvalid.
 func (s *Store) UpdateAlertConfig(ctx context.Context, a AlertConfig) error {
 	if a.Name == "" || len(a.URLSealed) == 0 {
 		return backup.Errorf(backup.ErrInvalid, "a channel needs a name and a sealed URL")
 	}
 	return s.changeAlertConfig(ctx, a.ID, a.Name, `UPDATE alert_config SET name = $2, url_sealed = $3, enabled = $4,
-		notify_success = $5, notify_failure = $6, updated_at = $7 WHERE id = $1`,
-		a.Name, a.URLSealed, a.Enabled, a.NotifySuccess, a.NotifyFailure, a.UpdatedAt)
+		notify_success = $5, notify_failure = $6, updated_at = $7, notify_summary = $8, address = $9, secret_sealed = $10,
+		previous_sealed = $11, disabled_reason = $12 WHERE id = $1`,
+		a.Name, a.URLSealed, a.Enabled, a.NotifySuccess, a.NotifyFailure, a.UpdatedAt, a.NotifySummary, a.Address, a.SecretSealed,
+		a.PreviousSealed, a.DisabledReason)
 }
 
 // DeleteAlertConfig removes a channel. Errors: ErrNotFound.

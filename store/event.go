@@ -47,3 +47,47 @@ func (s *Store) events(ctx context.Context, condition string, args ...any) ([]ba
 	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[backup.Event])
 	return out, wrapErr("list events", err)
 }
+
+// Outcome is what was decided about an event.
+type Outcome string
+
+// The outcomes.
+const (
+	EventTold     Outcome = "told"     // channels get it, or wait for it
+	EventMuted    Outcome = "muted"    // somebody asked for quiet
+	EventUnwanted Outcome = "unwanted" // no channel asked for such news
+	EventNobody   Outcome = "nobody"   // it should have been told, and no channel is there for it
+)
+
+// OpenEvents lists the events about which nothing was decided yet, oldest
+// first, at most limit.
+func (s *Store) OpenEvents(ctx context.Context, limit int) ([]backup.Event, error) {
+	return s.events(ctx, "decided_at IS NULL ORDER BY at, id LIMIT "+strconv.Itoa(limit))
+}
+
+// DecideEvent records what was decided about an event.
+func (s *Store) DecideEvent(ctx context.Context, id string, outcome Outcome, at time.Time) error {
+	_, err := s.db.Exec(ctx, "UPDATE events SET decided_at = $2, outcome = $3 WHERE id = $1", id, at, outcome)
+	return wrapErr("decide about an event", err)
+}
+
+// EventsBetween lists what happened from a time on and before another, oldest
+// first, at most limit.
+func (s *Store) EventsBetween(ctx context.Context, from, to time.Time, limit int) ([]backup.Event, error) {
+	return s.events(ctx, "at >= $1 AND at < $2 ORDER BY at, id LIMIT "+strconv.Itoa(limit), from, to)
+}
+
+// UnrecoveredStale lists the events that told a database stale and that no
+// recovery followed.
+func (s *Store) UnrecoveredStale(ctx context.Context) ([]backup.Event, error) {
+	return s.events(ctx, `kind = 'stale' AND NOT EXISTS (
+		SELECT FROM events r WHERE r.kind = 'recovered' AND r.once = events.once) ORDER BY at, id LIMIT 5000`)
+}
+
+// ForgetEvents deletes what happened before a time, but for those that still
+// wait to be told.
+func (s *Store) ForgetEvents(ctx context.Context, before time.Time) error {
+	_, err := s.db.Exec(ctx, `DELETE FROM events WHERE at < $1 AND decided_at IS NOT NULL
+		AND NOT EXISTS (SELECT FROM event_channels c WHERE c.event_id = events.id AND c.delivery_id IS NULL)`, before)
+	return wrapErr("forget old events", err)
+}

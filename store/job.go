@@ -273,3 +273,14 @@ func isUUID(id string) bool {
 	}
 	return true
 }
+
+// JobsEndedBetween lists the jobs that ended from a time on and before
+// another, oldest first, at most limit.
+func (s *Store) JobsEndedBetween(ctx context.Context, from, to time.Time, limit int) ([]backup.Job, error) {
+	rows, err := s.db.Query(ctx, "SELECT "+jobColumns+" FROM backup_jobs WHERE completed_at >= $1 AND completed_at < $2 ORDER BY completed_at, id LIMIT $3", from, to, limit)
+	if err != nil {
+		return nil, wrapErr("list ended jobs", err)
+	}
+	jobs, err := pgx.CollectRows(rows, scanJob)
+	return jobs, wrapErr("list ended jobs", err)
+}

@@ -207,7 +207,7 @@ func TestTokens(t *testing.T) {
 func TestAlertConfigs(t *testing.T) {
 	t.Parallel()
 	s, ctx := storetest.New(t), t.Context()
-	a := store.AlertConfig{Kind: "discord", Name: "Team", URLSealed: []byte{1, 2}, Enabled: true, NotifyFailure: true, CreatedAt: t0, UpdatedAt: t0}
+	a := store.AlertConfig{Kind: "discord", Name: "Team", Origin: "dashboard", URLSealed: []byte{1, 2}, Enabled: true, NotifyFailure: true, CreatedAt: t0, UpdatedAt: t0}
 	a.ID = must(s.InsertAlertConfig(ctx, a))(t)
 	if got := must(s.AlertConfig(ctx, a.ID))(t); !reflect.DeepEqual(got, a) {
 		t.Fatalf("got %+v", got)

@@ -63,6 +63,10 @@ func NewSealer(secrets ...[]byte) (*Sealer, error) {
 // CanSeal tells whether there is a secret at all.
 func (s *Sealer) CanSeal() bool { return s != nil && len(s.keys) > 0 }
 
+// Purpose names what a channel's field is sealed for: "url", "secret" or
+// "previous".
+func Purpose(channelID, field string) string { return "channel " + channelID + " " + field }
+
 // Seal seals text for one purpose, such as a channel's ID and the name of the
 // field: nothing else opens it. Errors: ErrUnavailable without a secret.
 func (s *Sealer) Seal(text, purpose string) ([]byte, error) {
