@@ -200,6 +200,7 @@ func (b *bench) proven(n int, at time.Time) {
 func TestMissedEvents(t *testing.T) {
 	b := newBench(t)
 	b.register(backup.Normal)
+	b.exec("UPDATE databases SET first_seen_at = '2026-11-01'")
 	clock := &setClock{at: at("2026-11-20T12:00:00Z")}
 	r := b.runner(nil, func(c *Config) { c.Clock, c.Nightly, c.Summary = clock.now, "0 3 * * *", "0 8 * * *" })
 	if err := r.enterSchedules(t.Context()); err != nil {
