@@ -105,7 +105,7 @@ func (r *Runner) compose(ctx context.Context, tx pgx.Tx, s *store.Store, channel
 	n := 0
 	for _, q := range queues {
 		i := slices.IndexFunc(channels, func(c store.AlertConfig) bool { return c.ID == q.ChannelID })
-		if i < 0 || alert.Due(q.Sent, now).After(now) && alert.Class(q.Class) != alert.Daily {
+		if i < 0 || alert.Paced(alert.Class(q.Class)) && alert.Due(q.Sent, now).After(now) {
 			continue
 		}
 		events, err := s.Waiting(ctx, q.ChannelID, q.Class)

@@ -336,7 +336,7 @@ func TestReceiversThatMisbehave(t *testing.T) {
 				b.exec("UPDATE deliveries SET created_at = created_at - interval '25 hours'")
 			}
 			b.until("the delivery has ended", func() bool {
-				return b.count("SELECT count(*) FROM deliveries WHERE channel_id = $1 AND class = 'news' AND status <> 'pending'", channel.ID) == 1
+				return b.count("SELECT count(*) FROM deliveries WHERE channel_id = $1 AND class = 'success' AND status <> 'pending'", channel.ID) == 1
 			})
 			list, err := b.store.Deliveries(t.Context(), channel.ID, 10)
 			if err != nil {

@@ -100,6 +100,9 @@ func (r *Runner) Discover(ctx context.Context) (Discovery, error) {
 		found[i] = backup.Database{ID: a.ID, Name: a.Name, EstimatedSize: a.Size}
 	}
 	err = r.store.InTx(ctx, func(_ pgx.Tx, s *store.Store) error {
+		if err := s.LockRequests(ctx); err != nil { // another look may be at it: what is new is told once
+			return err
+		}
 		d, err = r.reconcile(ctx, s, found)
 		return err
 	})

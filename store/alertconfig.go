@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -60,6 +62,38 @@ func (s *Store) InsertAlertConfig(ctx context.Context, a AlertConfig) (string, e
 		a.ID, a.Kind, a.Name, a.URLSealed, a.Enabled, a.NotifySuccess, a.NotifyFailure, a.CreatedAt,
 		a.NotifySummary, a.Address, a.SecretSealed, a.PreviousSealed, a.Origin, a.DisabledReason)
 	return a.ID, alertConfigErr(a.Name, err)
+}
+
+// EnsureAlertConfig adds the channel of an origin, once: one that was deleted
+// does not come back. A name that is taken gets a number behind it.
+func (s *Store) EnsureAlertConfig(ctx context.Context, a AlertConfig) (made bool, err error) {
+	key := "channel." + a.Origin
+	err = s.InTx(ctx, func(_ pgx.Tx, s *Store) error {
+		if err := s.LockRequests(ctx); err != nil { // two processes may start at once
+			return err
+		}
+		var before bool
+		if _, err := s.Setting(ctx, key, &before); err != nil || before {
+			return err
+		}
+		list, err := s.AlertConfigs(ctx)
+		if err != nil {
+			return err
+		}
+		taken := map[string]bool{}
+		for _, c := range list {
+			taken[strings.ToLower(c.Name)] = true
+		}
+		for base, n := a.Name, 2; taken[strings.ToLower(a.Name)]; n++ {
+			a.Name = base + " " + strconv.Itoa(n)
+		}
+		if _, err := s.InsertAlertConfig(ctx, a); err != nil {
+			return err
+		}
+		made = true
+		return s.SetSetting(ctx, key, true)
+	})
+	return made && err == nil, err
 }
 
 // UpdateAlertConfig changes every field of a channel but ID, Kind, Origin and

@@ -1,13 +1,16 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/web/alerts"
 	"github.com/AutumnsGrove/Patina/web/audit"
 	"github.com/AutumnsGrove/Patina/web/auth"
 	"github.com/AutumnsGrove/Patina/web/copies"
@@ -38,6 +41,7 @@ func (s *Server) table() []Route {
 	back := restores.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock}
 	guides := manual.Handler{Store: c.Store, Bucket: c.Bucket.String(), PublicURL: c.PublicURL, Clock: c.Clock}
 	log := audit.Handler{Store: c.Store}
+	told := alerts.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Channels: alerts.Channels{Sealer: c.Sealer, Sender: c.Sender}, Clock: c.Clock}
 	return []Route{
 		{"GET", "/", auth.View, home.Home, false},
 		{"GET", "/status", auth.View, home.Status, false},
@@ -57,6 +61,17 @@ func (s *Server) table() []Route {
 		{"GET", "/restores/:id", auth.View, back.Show, false},
 		{"POST", "/restores/:id/undo", auth.Admin, back.Undo, false},
 		{"GET", "/restore-guide/:db", auth.View, guides.Guide, false},
+		{"GET", "/alerts", auth.Admin, told.List, false},
+		{"POST", "/alerts", auth.Admin, told.Add, false},
+		{"POST", "/alerts/seen", auth.Admin, told.Seen, false},
+		{"POST", "/alerts/thresholds", auth.Admin, told.Thresholds, false},
+		{"POST", "/alerts/mutes", auth.Admin, told.Mute, false},
+		{"POST", "/alerts/mutes/:id/end", auth.Admin, told.EndMute, false},
+		{"GET", "/alerts/:id", auth.Admin, told.Show, false},
+		{"POST", "/alerts/:id", auth.Admin, told.Edit, false},
+		{"POST", "/alerts/:id/test", auth.Admin, told.Test, false},
+		{"POST", "/alerts/:id/secret", auth.Admin, told.Secret, false},
+		{"POST", "/alerts/:id/delete", auth.Admin, told.Delete, false},
 		{"GET", "/audit", auth.Admin, log.List, false},
 		{"GET", "/openapi.json", auth.View, s.openapi, false},
 		{"GET", "/sign-in", auth.Public, s.auth.Form, false},
@@ -97,6 +112,29 @@ func (s *Server) guard(r Route) echo.HandlerFunc {
 			err := backup.Errorf(backup.ErrDenied, "This needs the %s right, which %s does not have.", r.Right, who.Name)
 			return errors.Join(err, s.auth.Record(c, "denied", r.Method+" "+c.Request().URL.Path, "refused", "needs "+r.Right.String()))
 		}
+		if r.Method == "GET" && who.May(auth.Operate) && ui.FaceOf(c.Request()) == ui.Page {
+			c.SetRequest(c.Request().WithContext(auth.WithAlarm(c.Request().Context(), s.alarm(c.Request().Context()))))
+		}
 		return r.Handle(c)
 	}
+}
+
+// alarm words what could not be told, for the head of every page.
+func (s *Server) alarm(ctx context.Context) string {
+	list, err := s.cfg.Store.Undelivered(ctx, alerts.FailingAfter, 100)
+	if err != nil {
+		return "" // the page itself will say what does not answer
+	}
+	untold, err := s.cfg.Store.Untold(ctx)
+	if err != nil {
+		return ""
+	}
+	var words []string
+	if n := len(list); n > 0 {
+		words = append(words, ui.Plural(int64(n), "alert is", "alerts are")+" undelivered.")
+	}
+	if untold > 0 {
+		words = append(words, ui.Plural(int64(untold), "problem was", "problems were")+" told to nobody.")
+	}
+	return strings.Join(words, " ")
 }

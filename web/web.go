@@ -20,6 +20,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/static"
 	"github.com/AutumnsGrove/Patina/store"
@@ -40,6 +41,9 @@ type Config struct {
 	PublicURL      string // as people reach us; its scheme decides about cookies and HSTS
 	Secret         []byte // at least 16 bytes
 	TrustedProxies []netip.Prefix
+	Sealer         *alert.Sealer                   // seals channels' addresses; nil: none can be added
+	Sender         *alert.Sender                   // tells which addresses a channel may have; nil: public ones
+	MetricsToken   string                          // of /metrics; "": there is none
 	Log            *slog.Logger                    // slog.Default() when nil
 	Clock          func() time.Time                // time.Now when nil
 	Version        string                          //
@@ -71,6 +75,9 @@ func (c *Config) validate() error {
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
+	}
+	if c.Sender == nil {
+		c.Sender = alert.NewSender(alert.Allow{}, c.Version, c.Clock)
 	}
 	if c.Interval <= 0 {
 		c.Interval = time.Second

@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/backup/restore"
@@ -113,6 +114,9 @@ func newBench(t testing.TB, edit ...func(*web.Config)) *bench {
 		Nightly: func(at time.Time) time.Time { return at.Add(14 * time.Hour) },
 		Weekly:  func(at time.Time) time.Time { return at.Add(100 * time.Hour) },
 	}
+	cfg.Sealer, err = alert.NewSealer(cfg.Secret)
+	must(t, err)
+	b.channel(cfg.Sealer, "Team")
 	for _, e := range edit {
 		e(&cfg)
 	}
@@ -131,6 +135,21 @@ func newBench(t testing.TB, edit ...func(*web.Config)) *bench {
 		}
 	})
 	return b
+}
+
+// channelID is that of the channel that every bench has.
+const channelID = "0198c0de-0000-7000-8000-000000000001"
+
+func (b *bench) channel(sealer *alert.Sealer, name string) {
+	b.t.Helper()
+	c := store.AlertConfig{ID: channelID, Kind: alert.Webhook, Name: name, Address: "https://hooks.example/…", Enabled: true, NotifyFailure: true, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+	var err error
+	c.URLSealed, err = sealer.Seal("https://hooks.example/canary-hook", alert.Purpose(c.ID, "url"))
+	must(b.t, err)
+	c.SecretSealed, err = sealer.Seal(alert.NewSigningSecret(), alert.Purpose(c.ID, "secret"))
+	must(b.t, err)
+	_, err = b.store.InsertAlertConfig(b.t.Context(), c)
+	must(b.t, err)
 }
 
 func must(t testing.TB, err error) {

@@ -47,7 +47,8 @@ type Class string
 // The classes.
 const (
 	Problems Class = "problem" // what went wrong, and that it is right again
-	News     Class = "news"    // successes, and what is new
+	Success  Class = "success" // each backup that succeeded, for those who want it
+	News     Class = "news"    // what else is good to know
 	Daily    Class = "summary" // the summary of a day
 	Trial    Class = "test"    // a person pressed the button
 )
@@ -59,6 +60,8 @@ func ClassOf(e backup.Event) Class {
 		return Daily
 	case e.Kind == backup.EventTest:
 		return Trial
+	case e.Kind == backup.EventJobSucceeded:
+		return Success
 	case e.Kind == backup.EventRecovered, SeverityOf(e) != Info:
 		return Problems
 	}
@@ -102,10 +105,14 @@ func Muted(mutes []Mute, databaseID string, at time.Time) bool {
 
 // pauses are what lies between the messages of one class to one channel: the
 // first leaves at once, and what comes after it is gathered.
-var pauses = [...]time.Duration{0, 5 * time.Minute, 30 * time.Minute}
+var pauses = [...]time.Duration{0, time.Minute, 30 * time.Minute}
 
 // pacing is how far back messages count.
 const pacing = time.Hour
+
+// Paced tells whether the messages of a class are held back at all: who asked
+// to be told of each success, or once a day, is.
+func Paced(c Class) bool { return c == Problems || c == News }
 
 // Due gives the time from which a channel may get the next message of a
 // class, sent being when the ones before left, in any order. So whatever

@@ -293,6 +293,8 @@ func titleOf(events []backup.Event) string {
 		switch {
 		case e.DatabaseName != "":
 			return e.DatabaseName + ": " + t
+		case e.Kind == backup.EventDatabaseNew, e.Kind == backup.EventDatabaseGone, e.Kind == backup.EventDatabaseRenamed:
+			t = names[e.Kind][1] // without a name it is about several
 		case e.Kind == backup.EventSummary:
 			return "Daily summary of " + e.At.UTC().Format("2006-01-02")
 		}

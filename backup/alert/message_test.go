@@ -129,6 +129,9 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%s: %s %s", kind, m.Status, m.Severity)
 		}
 	}
+	if m := Compose(Facts{Events: []backup.Event{event(backup.EventDatabaseNew)}}); m.Title != "New databases are protected" {
+		t.Errorf("%q", m.Title)
+	}
 	stale := event(backup.EventStale)
 	stale.DatabaseName = "a\n\u202eb"
 	if m := Compose(Facts{Events: []backup.Event{stale}}); m.Title != "a \uFFFDb: a database has no recent proven copy" {

@@ -43,6 +43,8 @@ type Config struct {
 	Drill       string // cron spec, UTC
 	Concurrency int    // exports at once over all processes
 
+	Alerts AlertConfig
+
 	Databases []backup.Database // from patina.toml; an empty ID is looked up by name
 	Include   []string          // globs of the names that discovery takes; none: all
 	Exclude   []string
@@ -104,6 +106,7 @@ func loadConfig(env lookup, file string) *Config {
 	}
 	c.Concurrency = c.number("PATINA_CONCURRENCY", get("PATINA_CONCURRENCY"), 3)
 	c.TrustedProxies = c.networks("PATINA_TRUSTED_PROXIES", get("PATINA_TRUSTED_PROXIES"))
+	c.loadAlerts(get)
 	c.check()
 	c.readFile(file)
 	return c

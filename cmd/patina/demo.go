@@ -110,6 +110,9 @@ func (a *app) demoWith(ctx context.Context, in *installation, began time.Time) e
 	if err != nil {
 		return err
 	}
+	if err := in.openAlerts(); err != nil {
+		return err
+	}
 	r, err := in.runner(ctx, bucket, client)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/jobs"
@@ -29,6 +30,9 @@ type installation struct {
 	store  *store.Store
 	server *embedded.Server // nil where DATABASE_URL names another
 	clock  func() time.Time
+
+	sealer *alert.Sealer // nil until openAlerts
+	sender *alert.Sender
 }
 
 // openStore opens the Postgres that the configuration names; where it names
@@ -141,6 +145,7 @@ func (in *installation) runner(ctx context.Context, bucket object.Bucket, client
 	return jobs.New(ctx, jobs.Config{
 		Store: in.store, Bucket: bucket, D1: client, Restore: writer, Log: in.log, Clock: in.clock,
 		Nightly: in.cfg.Nightly, Drill: in.cfg.Drill, Concurrency: in.cfg.Concurrency,
+		Sealer: in.sealer, Sender: in.sender, PublicURL: in.cfg.PublicURL, Heartbeat: in.cfg.Alerts.HeartbeatURL.Reveal(), Summary: in.cfg.Alerts.SummaryAt,
 		Include: in.cfg.Include, Exclude: in.cfg.Exclude, Version: programVersion(), Hook: failpoint(),
 	})
 }

@@ -56,10 +56,7 @@ type serveOptions struct{ web, worker, embedded bool }
 func (o serveOptions) needs() []need {
 	var needs []need
 	if !o.embedded {
-		needs = append(needs, needStore, needRemoteBucket)
-		if o.web {
-			needs = append(needs, needSecret)
-		}
+		needs = append(needs, needStore, needRemoteBucket, needSecret) // the worker opens sealed addresses with it
 	}
 	if o.worker {
 		needs = append(needs, needAccount)
@@ -92,6 +89,12 @@ func (a *app) serveWith(ctx context.Context, in *installation, o serveOptions) e
 		return err
 	}
 	if err := in.bootstrap(ctx); err != nil {
+		return err
+	}
+	if err := in.openAlerts(); err != nil {
+		return err
+	}
+	if err := in.enterChannels(ctx); err != nil {
 		return err
 	}
 	r, err := in.worker(ctx, bucket, o.worker)
@@ -226,6 +229,7 @@ func (in *installation) newWeb(bucket object.Bucket, r *jobs.Runner, addr net.Ad
 	return web.New(web.Config{
 		Store: in.store, Bucket: bucket, Requests: r, PublicURL: public, Secret: secret, TrustedProxies: in.cfg.TrustedProxies,
 		Log: in.log, Clock: in.clock, Version: programVersion(),
+		Sealer: in.sealer, Sender: in.sender, MetricsToken: in.cfg.Alerts.MetricsToken.Reveal(),
 		Nightly: func(after time.Time) time.Time { nightly, _ := r.Next(after); return nightly },
 		Weekly:  func(after time.Time) time.Time { _, weekly := r.Next(after); return weekly },
 	})

@@ -130,7 +130,7 @@ type row struct {
 func view(list []store.AuditEntry, q url.Values, next string) model {
 	m := model{
 		Actor: ui.Name(q.Get("actor")), Action: q.Get("action"), First: q.Get("cursor") == "",
-		Actions: []string{"sign-in", "sign-out", "first admin", "trigger", "cancel", "retry", "download", "denied"},
+		Actions: []string{"sign-in", "sign-out", "first admin", "trigger", "cancel", "retry", "download", "alert channel", "alert test", "alert seen", "alert thresholds", "mute", "denied"},
 	}
 	keep := url.Values{}
 	for _, k := range []string{"actor", "action", "limit"} {

@@ -117,7 +117,15 @@ func Of(c echo.Context) *Actor {
 	return a
 }
 
+type alarmKey struct{}
+
+// WithAlarm gives a context whose pages all show an alarm.
+func WithAlarm(ctx context.Context, alarm string) context.Context {
+	return context.WithValue(ctx, alarmKey{}, alarm)
+}
+
 // Chrome gives what surrounds a page for whoever asks for it.
 func Chrome(c echo.Context, title, section string) ui.Chrome {
-	return ui.Chrome{Title: title, Section: section, Who: Of(c).Who()}
+	alarm, _ := c.Request().Context().Value(alarmKey{}).(string)
+	return ui.Chrome{Title: title, Section: section, Who: Of(c).Who(), Alarm: alarm}
 }

@@ -20,6 +20,7 @@ type Chrome struct {
 	Refresh int // seconds after which a browser without JavaScript asks again; 0 never
 	Plain   bool
 	Notice  string // one sentence above the content; "" for none
+	Alarm   string // what operators see on every page; "" for none
 }
 
 // Moment is a point in time on a page.
@@ -55,7 +56,7 @@ func menu(w Who) []entry {
 		{"Jobs", "/jobs", "history"},
 	}
 	if w.Admin {
-		entries = append(entries, entry{"Audit", "/audit", "audit"})
+		entries = append(entries, entry{"Alerts", "/alerts", "alerts"}, entry{"Audit", "/audit", "audit"})
 	}
 	return entries
 }
