@@ -26,12 +26,18 @@ type account struct {
 	*bench
 	sim    *d1sim.Account
 	bucket object.Bucket
+	client *d1.Client
 	runner *Runner
 	ids    map[string]string
 	proof  atomic.Pointer[func(context.Context, *backup.Manifest) error] // asked before each rehearsal; its error is the proof's
 }
 
-func newAccount(t *testing.T) *account { return newPatientAccount(t, 500*time.Millisecond) }
+// over makes a Runner work on the account.
+func (a *account) over(c *Config) { c.Bucket, c.D1, c.Source = a.bucket, a.client, nil }
+
+func newAccount(t *testing.T, change ...func(*Config)) *account {
+	return newPatientAccount(t, 500*time.Millisecond, change...)
+}
 
 // newPatientAccount is an account whose answers may be silent for so long.
 func newPatientAccount(t *testing.T, idle time.Duration, change ...func(*Config)) *account {
@@ -71,7 +77,8 @@ func newPatientAccount(t *testing.T, idle time.Duration, change ...func(*Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.runner = a.bench.runner(nil, append(change, func(c *Config) { c.Bucket, c.D1, c.Source = a.bucket, client, nil })...)
+	a.client = client
+	a.runner = a.bench.runner(nil, append([]func(*Config){a.over}, change...)...)
 	proof := a.runner.prove
 	a.runner.prove = func(ctx context.Context, c backup.Copy, opt prove.Options) (*prove.Proof, error) {
 		if f := a.proof.Load(); f != nil {

@@ -69,6 +69,7 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 	river.AddWorker(workers, &restoreWorker{r: r})
 	river.AddWorker(workers, &proveCopyWorker{r: r})
 	river.AddWorker(workers, &drillWorker{r: r})
+	river.AddWorker(workers, &metaWorker{r: r})
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Store.Pool()), &river.Config{
 		ID:      r.process.ID,
 		Logger:  slog.New(quiet{cfg.Log.Handler()}),

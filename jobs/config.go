@@ -61,6 +61,7 @@ type Timing struct {
 	SlotPoll  time.Duration // look for a free export slot: 150 ms, critical databases thrice as often
 	Progress  time.Duration // record an export's progress: 1 s
 	Busy      time.Duration // look again whether a database is free: 1 s
+	Proofs    time.Duration // look again whether a night's copies are proven: 30 s
 	Fetch     time.Duration // the queue's shortest pause between two fetches: 50 ms
 	Poll      time.Duration // fetch even though nobody said so: 1 s
 	Tell      time.Duration // look for events that nobody was told of: 1 s
@@ -139,6 +140,7 @@ func (t *Timing) defaults() {
 	def(&t.SlotPoll, 150*time.Millisecond)
 	def(&t.Progress, time.Second)
 	def(&t.Busy, time.Second)
+	def(&t.Proofs, 30*time.Second)
 	def(&t.Fetch, 50*time.Millisecond)
 	def(&t.Poll, time.Second)
 	def(&t.Tell, time.Second)

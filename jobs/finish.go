@@ -80,7 +80,10 @@ func (r *Runner) finish(ctx context.Context, jobID string) error {
 		if err := r.pingEnd(ctx, tx, job); err != nil {
 			return err
 		}
-		return r.endSlot(ctx, s, job, why)
+		if err := r.endSlot(ctx, s, job, why); err != nil || job.Slot == nil {
+			return err
+		}
+		return r.queueMeta(ctx, tx, job.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("finish job %s: %w", jobID, err)

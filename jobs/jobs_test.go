@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 // quick are timings for tests.
 var quick = Timing{
 	Tick: 50 * time.Millisecond, Heartbeat: 100 * time.Millisecond, Lease: time.Second, Sweep: 50 * time.Millisecond,
-	SlotPoll: 15 * time.Millisecond, Progress: 20 * time.Millisecond, Busy: 50 * time.Millisecond, Fetch: 5 * time.Millisecond, Poll: 50 * time.Millisecond,
+	SlotPoll: 15 * time.Millisecond, Progress: 20 * time.Millisecond, Busy: 50 * time.Millisecond, Proofs: 50 * time.Millisecond, Fetch: 5 * time.Millisecond, Poll: 50 * time.Millisecond,
 	Tell: 20 * time.Millisecond, Watch: 100 * time.Millisecond,
 }
 
@@ -327,5 +328,11 @@ func (f *folder) order() []string {
 	return append([]string(nil), f.calls...)
 }
 
-// bucket stands where a Bucket is asked for and none is used.
+// bucket stands where a Bucket is asked for and none is used but for settings,
+// which it forgets.
 type bucket struct{ object.Bucket }
+
+func (bucket) Replace(context.Context, string, []byte, string) error { return nil }
+func (bucket) List(context.Context, string) iter.Seq2[object.Info, error] {
+	return func(func(object.Info, error) bool) {}
+}

@@ -9,6 +9,9 @@ import (
 // frozenSetting holds why retention deletes nothing.
 const frozenSetting = "retention_frozen"
 
+// ConfirmRetentionAction is the audit log's word for letting retention go on.
+const ConfirmRetentionAction = "retention confirm"
+
 type freeze struct {
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`

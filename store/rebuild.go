@@ -9,6 +9,10 @@ import (
 	"github.com/AutumnsGrove/Patina/backup"
 )
 
+// RebuildAction is the audit log's word for a catalogue made again: the log
+// itself begins anew with it.
+const RebuildAction = "rebuild"
+
 // HoldCatalogue keeps others from listing copies until the transaction ends.
 func (s *Store) HoldCatalogue(ctx context.Context) error {
 	_, err := s.db.Exec(ctx, "LOCK TABLE backup_inventory IN SHARE ROW EXCLUSIVE MODE")
