@@ -214,9 +214,6 @@ func (b *rebuild) archives(ctx context.Context) error {
 			Week: m.Week, Key: m.Key, Size: m.Size, SHA256: m.SHA256, From: m.From, To: m.To, Members: len(m.Members), Missing: m.Missing,
 			CreatedAt: a.StoredAt, VerifiedAt: a.StoredAt,
 		}
-		if a.Damaged {
-			entry.QuarantinedAt = &b.now
-		}
 		if err := b.s.RecordArchive(ctx, entry, nil); err != nil {
 			return err
 		}
@@ -261,6 +258,19 @@ func (b *rebuild) copies(ctx context.Context) error {
 			return err
 		}
 		b.out.Quarantined++
+	}
+	return b.faults(ctx)
+}
+
+// faults says which archives are damaged; what of them is whole stays readable.
+func (b *rebuild) faults(ctx context.Context) error {
+	for _, a := range b.found.Archives {
+		if a.Fault == "" || a.Manifest == nil {
+			continue
+		}
+		if err := b.s.QuarantineArchive(ctx, a.Manifest.Week, nil, b.now, a.Fault); err != nil {
+			return err
+		}
 	}
 	return nil
 }

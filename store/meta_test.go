@@ -29,6 +29,8 @@ var inMeta = map[string]string{
 	"audit_log":        "its head alone",
 	"events":           "of no use later",
 	"processes":        "of no use later",
+	"readers":          "of no use later",
+	"removals":         "what still lies in the bucket is listed again, and expires again",
 	"export_slots":     "of no use later",
 	"sessions":         "everybody signs in again",
 	"idempotency_keys": "of no use later",

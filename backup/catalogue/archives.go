@@ -17,9 +17,9 @@ import (
 // archives reads what the weekly archives hold. A copy that lies in one as well
 // as in an object is one copy; one that lies in an archive alone is a copy too.
 func (f *Found) archives(ctx context.Context, b object.Bucket, deep bool) error {
-	at := map[string]int{} // where in f.Copies a key is
+	at := map[string]int{} // where in f.Copies a key or an id is
 	for i, c := range f.Copies {
-		at[c.Manifest.Key] = i
+		at[c.Manifest.Key], at[c.Manifest.CopyID] = i, i
 	}
 	for i := range f.Archives {
 		a := &f.Archives[i]
@@ -72,8 +72,8 @@ func (a *Archive) inspect(ctx context.Context, b object.Bucket, deep bool) ([]Da
 	case errors.Is(err, backup.ErrNotFound):
 		return nil, nil
 	case errors.Is(err, backup.ErrCorrupt): // what of it is whole is found member by member
-		a.Manifest, a.Damaged = m, true
-		return []Damage{{Key: a.Key, Reason: "it is not a whole archive: " + plainly(err)}}, nil
+		a.Manifest, a.Fault = m, "it is not a whole archive: "+plainly(err)
+		return []Damage{{Key: a.Key, Reason: a.Fault}}, nil
 	case err != nil:
 		return nil, err
 	case m != nil && m.SHA256 != found.SHA256 && m.Size != found.Size:
@@ -104,11 +104,14 @@ func (f *Found) member(ctx context.Context, b object.Bucket, a *Archive, m backu
 	if err != nil || c.SHA256 != m.SHA256 || c.CopyID != m.CopyID || misfit(key, c) != "" {
 		return damaged("its manifest is not that of the copy that it names")
 	}
-	i, there := at[c.Key]
-	if there && f.Copies[i].Manifest.SHA256 != c.SHA256 {
-		return damaged("it is another copy than the one at %s", c.Key)
+	i, there := at[c.CopyID] // under another key, it was kept for longer than the archive
+	if !there {
+		i, there = at[c.Key]
 	}
-	if a.Damaged {
+	if there && f.Copies[i].Manifest.SHA256 != c.SHA256 {
+		return damaged("it is another copy than the one at %s", f.Copies[i].Manifest.Key)
+	}
+	if a.Fault != "" {
 		if err := readWhole(ctx, b, a.Key, m); errors.Is(err, backup.ErrCorrupt) {
 			return damaged("it cannot be read any more")
 		} else if err != nil {
@@ -117,7 +120,7 @@ func (f *Found) member(ctx context.Context, b object.Bucket, a *Archive, m backu
 	}
 	switch {
 	case !there:
-		at[c.Key] = len(f.Copies)
+		at[c.Key], at[c.CopyID] = len(f.Copies), len(f.Copies)
 		f.Copies = append(f.Copies, Copy{Manifest: c, Archived: place, ObjectGone: true})
 	case f.Copies[i].Archived.Week != "": // in an earlier archive already
 	default:

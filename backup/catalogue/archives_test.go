@@ -3,6 +3,8 @@ package catalogue_test
 import (
 	"bytes"
 	"context"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,12 +114,31 @@ func TestArchives(t *testing.T) {
 		_, err = catalogue.Mend(t.Context(), b.bucket, f)
 		must(t, err)
 
+		// A copy taken out of the archive to be kept is the same one.
+		kept := *b.at("11-20/posts.sql")
+		r, err := archive.Open(t.Context(), b.bucket, key, m.Members[0])
+		must(t, err)
+		body, err := io.ReadAll(r)
+		must(t, err)
+		kept.Kind, kept.Key = backup.Kept, "kept/2026-11-20/posts.sql"
+		text, err := kept.Encode()
+		must(t, err)
+		b.replace(kept.Key, body)
+		b.replace(object.ManifestKey(kept.Key), text)
+		f = b.scan(true)
+		i := slices.IndexFunc(f.Copies, func(c catalogue.Copy) bool { return c.Manifest.Key == kept.Key })
+		if len(f.Copies) != 7 || len(f.Damaged) != 0 || i < 0 || f.Copies[i].ObjectGone || f.Copies[i].Archived.Week != m.Week {
+			t.Errorf("kept: %v\n%s", keys(f), damages(f))
+		}
+		must(t, b.bucket.Delete(t.Context(), kept.Key))
+		must(t, b.bucket.Delete(t.Context(), object.ManifestKey(kept.Key)))
+
 		// An archive that is cut, or has one flipped bit: what of it is whole counts.
 		stored := b.bytes(key)
 		third := m.Members[2]
 		b.replace(key, stored[:third.Offset+third.Length/2])
 		f = b.scan(false)
-		if len(f.Copies) != 5 || f.Lost() < 3 || !f.Archives[0].Damaged || !strings.Contains(damages(f), "it is not a whole archive") {
+		if len(f.Copies) != 5 || f.Lost() < 3 || f.Archives[0].Fault == "" || !strings.Contains(damages(f), "it is not a whole archive") {
 			t.Errorf("cut: %v\n%s", keys(f), damages(f))
 		}
 		flipped := bytes.Clone(stored)
@@ -127,7 +148,7 @@ func TestArchives(t *testing.T) {
 			t.Errorf("flipped: %s", damages(f))
 		}
 		f = b.scan(true)
-		if len(f.Copies) != 6 || len(f.Damaged) != 2 || !f.Archives[0].Damaged || !strings.Contains(damages(f), third.Name+" false: it cannot be read any more") {
+		if len(f.Copies) != 6 || len(f.Damaged) != 2 || f.Archives[0].Fault == "" || !strings.Contains(damages(f), third.Name+" false: it cannot be read any more") {
 			t.Errorf("flipped: %v\n%s", keys(f), damages(f))
 		}
 	})

@@ -75,7 +75,7 @@ type Archive struct {
 	StoredAt time.Time
 	Manifest *backup.ArchiveManifest // nil where nothing tells what it holds
 	Made     bool                    // the manifest is not the bucket's: it was made again
-	Damaged  bool                    // only what of it is whole counts
+	Fault    string                  // why only what of it is whole counts; "" for nothing
 }
 
 // listing is what the keys alone tell.

@@ -112,7 +112,7 @@ func (r *rebuildReport) json() rebuildJSON {
 		out.Copies = append(out.Copies, e)
 	}
 	for _, a := range f.Archives {
-		e := archiveJSON{Week: a.Week.String(), Key: a.Key, Size: a.Size, Damaged: a.Damaged || a.Manifest == nil}
+		e := archiveJSON{Week: a.Week.String(), Key: a.Key, Size: a.Size, Damaged: a.Fault != "" || a.Manifest == nil}
 		if a.Manifest != nil {
 			e.Members = len(a.Manifest.Members)
 		}
