@@ -131,6 +131,12 @@ func (a *restoring) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		release, err := a.r.store.ReadingFor(ctx, "it is being restored", a.CopyID)
+		if err == nil {
+			defer release()
+		} else if !a.changing.Load() {
+			return err
+		}
 		c = a.r.restoreCopy(stored)
 	}
 	return restore.Run(ctx, restore.Config{

@@ -51,7 +51,9 @@ func TestRestoreByProgram(t *testing.T) {
 	}
 	var choice struct {
 		Tables []string
-		Plan   *struct{ Tables []struct{ Name, Action string } }
+		Plan   *struct {
+			Tables []struct{ Name, Action string }
+		}
 	}
 	p.get(path+"?target=in_place").json(t, &choice)
 	if len(choice.Tables) != 1 || choice.Tables[0] != "users" || choice.Plan == nil || choice.Plan.Tables[0].Action != "replaced" {

@@ -211,8 +211,6 @@ func appendPiece(dst []byte, stage string, column, number int, piece Value) []by
 	return append(dst, ");\n"...)
 }
 
-
-
 // unstage drops the staging table at its section's end.
 func (w *Writer) unstage() {
 	if w.stageTable == "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/archive"
 	"github.com/AutumnsGrove/Patina/backup/export"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/backup/prove"
@@ -261,7 +262,12 @@ func (a *app) restoreCopyIntoFile(ctx context.Context, in *installation, id stri
 	if err != nil {
 		return err
 	}
-	r, err := bucket.Open(ctx, c.Key, 0, -1)
+	release, err := in.store.ReadingFor(ctx, "it is being restored", id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	r, err := archive.OpenCopy(ctx, bucket, c)
 	if err != nil {
 		return err
 	}

@@ -108,6 +108,7 @@ type model struct {
 	CanStart    bool
 	RunningJob  string
 	Loader      bool
+	Admin       bool
 	Newest      *newest
 	About       []ui.Definition
 	Tables      []table
@@ -126,6 +127,7 @@ type newest struct {
 	Size     string
 	SHA      string
 	Download string
+	Restore  string
 	Curl     string
 	Facts    []ui.Definition
 }
@@ -151,7 +153,7 @@ func view(f facts, now time.Time, who ui.Who) model {
 	state, why := ui.StateOf(f.Standing, now)
 	m := model{
 		Name: ui.Name(d.Name), Handle: ui.Handle(d.Name, d.ID), Guide: "/restore-guide/" + ui.Ref(d.Name, d.ID),
-		Mark: ui.DatabaseMark(state), Why: ui.Name(why), Description: ui.Name(d.Description), Paused: d.Paused, Loader: who.Downloader,
+		Mark: ui.DatabaseMark(state), Why: ui.Name(why), Description: ui.Name(d.Description), Paused: d.Paused, Loader: who.Downloader, Admin: who.Admin,
 		CanStart:  who.Operator && f.Standing.Open == nil && d.GoneAt == nil,
 		AllCopies: "/list?database=" + url.QueryEscape(d.Name), AllJobs: "/jobs?database=" + url.QueryEscape(d.Name),
 	}
@@ -197,7 +199,7 @@ func newestOf(c backup.Copy, base string, now time.Time) *newest {
 	}
 	path := downloadPath(c)
 	return &newest{
-		Mark: ui.CopyMark(c), Taken: ui.Ago(c.TakenAt, now), Stamp: ui.Stamp(c.TakenAt), Size: ui.Bytes(c.Size), SHA: c.SHA256, Download: path,
+		Mark: ui.CopyMark(c), Taken: ui.Ago(c.TakenAt, now), Stamp: ui.Stamp(c.TakenAt), Size: ui.Bytes(c.Size), SHA: c.SHA256, Download: path, Restore: "/backups/" + c.ID + "/restore",
 		Curl: "curl -fH \"Authorization: Bearer $PATINA_TOKEN\" -o " + ui.Shell(ui.FileName(c.DatabaseName+"-"+c.Date.String()+ext)) + " " + ui.Shell(base+path),
 		Facts: []ui.Definition{
 			{Term: "Size", Text: ui.Bytes(c.Size)},

@@ -53,6 +53,7 @@ type model struct {
 	Hidden    int // databases that are not listed
 	Operator  bool
 	Loader    bool
+	Admin     bool
 	Live      bool // a job is open: look again soon
 }
 
@@ -83,12 +84,13 @@ type row struct {
 	Objective    string
 	Size, Rows   string
 	Download     string // "" where there is nothing to download
+	Restore      string // "" where there is nothing to restore
 	RunningJob   string // the job that has it; "" for none
 	CanBeStarted bool
 }
 
 func view(f facts, who ui.Who) model {
-	m := model{Operator: who.Operator, Loader: who.Downloader, Live: f.Active != nil}
+	m := model{Operator: who.Operator, Loader: who.Downloader, Admin: who.Admin, Live: f.Active != nil}
 	m.Verdict, m.State = verdict(f)
 	standings := slices.Clone(f.Standings)
 	slices.SortStableFunc(standings, func(a, b backup.Standing) int {
@@ -122,6 +124,7 @@ func rowOf(s backup.Standing, state ui.StateWord, name, href string, now time.Ti
 		r.Copy = ui.Ago(s.Newest.TakenAt, now)
 		r.Size, r.Rows = ui.Bytes(s.Newest.Size), ui.Count(s.Newest.Rows)
 		r.Download = "/download/" + s.Newest.Date.String() + "/" + ui.Ref(s.Newest.DatabaseName, s.Newest.DatabaseID) + "?backup=" + s.Newest.ID
+		r.Restore = "/backups/" + s.Newest.ID + "/restore"
 	}
 	if s.Database.Objective > 0 {
 		r.Objective = "at most " + ui.Span(s.Database.Objective)
