@@ -68,21 +68,39 @@ type Finding struct {
 	Serious bool   `json:"serious,omitempty"` // something is missing from the copy
 }
 
-// Encode writes the manifest as indented JSON, ending in a newline.
+// Encode writes the manifest as indented JSON, ending in a newline. It refuses
+// one that DecodeManifest would.
 func (m *Manifest) Encode() ([]byte, error) {
 	b, err := json.MarshalIndent(m, "", "  ")
+	if err == nil && len(b) >= MaxManifest {
+		return nil, Errorf(ErrInvalid, "the manifest would be longer than %d bytes", MaxManifest)
+	}
 	return append(b, '\n'), err
 }
 
-// MaxManifest bounds what DecodeManifest reads: 64 MiB is a database of some
-// 200,000 tables.
-const MaxManifest = 64 << 20
+// MaxManifest bounds what DecodeManifest reads: 48 MiB is a database of some
+// 150,000 tables.
+const MaxManifest = 48 << 20
 
 // DecodeManifest reads a manifest of at most MaxManifest bytes. It refuses, as
 // ErrCorrupt, what is not one, and a format newer than this program's.
 func DecodeManifest(r io.Reader) (*Manifest, error) {
+	text, err := io.ReadAll(io.LimitReader(r, MaxManifest+1))
+	if err != nil {
+		kind := Kind(err)
+		if kind == nil {
+			kind = ErrUnavailable
+		}
+		return nil, &Error{Kind: kind, Message: "the manifest cannot be read", Err: err}
+	}
+	if len(text) > MaxManifest {
+		return nil, Errorf(ErrCorrupt, "the manifest is longer than %d bytes", MaxManifest)
+	}
+	if swollen(text) {
+		return nil, Errorf(ErrCorrupt, "the manifest holds more values than a manifest of its length can")
+	}
 	var m Manifest
-	if err := json.NewDecoder(io.LimitReader(r, MaxManifest)).Decode(&m); err != nil {
+	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, &Error{Kind: ErrCorrupt, Message: "the manifest cannot be read", Err: err}
 	}
 	if m.Format < 1 || m.Format > ManifestFormat {
@@ -92,4 +110,26 @@ func DecodeManifest(r io.Reader) (*Manifest, error) {
 		return nil, Errorf(ErrCorrupt, "the manifest lacks its kind, database, key or hash")
 	}
 	return &m, nil
+}
+
+// swollen tells whether a text of JSON has far more objects or elements than
+// Encode would write in its length: a section takes 150 bytes of text, and as
+// many in memory, where "{}" would take them too.
+func swollen(text []byte) bool {
+	objects, commas := 0, 0
+	inString := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{':
+			objects++
+		case c == ',':
+			commas++
+		}
+	}
+	return objects > 100+len(text)/100 || commas > 1000+len(text)/8
 }

@@ -18,6 +18,9 @@ const (
 	maxD1Compound  = 5
 )
 
+// maxFindings bounds what a Linter keeps: nobody reads on.
+const maxFindings = 1000
+
 // Finding is something about a dump that D1 would refuse or get wrong, though
 // plain SQLite takes it.
 type Finding struct {
@@ -66,7 +69,7 @@ func Lint(src io.Reader) ([]Finding, error) {
 
 func (l *Linter) find(s Statement, object, code, format string, args ...any) {
 	key := [2]string{code, object}
-	if l.seen[key] {
+	if l.seen[key] || len(l.findings) >= maxFindings {
 		return
 	}
 	l.seen[key] = true

@@ -34,7 +34,17 @@ type Reader struct {
 	section  *Section // the open one, within contents; nil between sections
 	insert   []byte   // INSERT INTO "section"
 	stage    string   // the section's staging table; "" while there is none
+
+	schema int64 // bytes of CREATE statements and of sections' names
+	fires  bool  // a trigger was made
 }
+
+// Bounds of what a reader keeps of a dump of many small things; the Writer keeps
+// within them.
+const (
+	maxSections = 1 << 18
+	maxCreates   = 32 << 20
+)
 
 // place is where in a dump a Reader stands.
 type place int
@@ -264,6 +274,15 @@ func (r *Reader) comment() error {
 			return r.s.corrupt("the name of a section cannot be read")
 		}
 		section.Name = name
+		r.schema += int64(len(name))
+		switch {
+		case len(r.contents.Sections) >= maxSections:
+			return r.s.corrupt("it has more than %d sections", maxSections)
+		case r.schema > maxCreates:
+			return r.s.corrupt("its schema is longer than %d bytes", maxCreates)
+		case r.fires && m.kind != KindSchema:
+			return r.s.corrupt("a table comes behind a trigger, which its rows could set off")
+		}
 		r.contents.Sections = append(r.contents.Sections, section)
 		r.section = &r.contents.Sections[len(r.contents.Sections)-1]
 		r.insert = appendIdent(append(r.insert[:0], "INSERT INTO "...), name)
@@ -307,6 +326,16 @@ func (r *Reader) inSection(s *Statement) error {
 		r.stage = s.Name
 	}
 	s.Stage = r.stage != "" && s.Table == r.stage
+	switch s.Kind {
+	case CreateTable, CreateVirtualTable, CreateIndex, CreateView, CreateTrigger:
+		r.fires = r.fires || s.Kind == CreateTrigger
+		if s.Stage {
+			break
+		}
+		if r.schema += int64(len(s.SQL)); r.schema > maxCreates {
+			return r.s.corrupt("its schema is longer than %d bytes", maxCreates)
+		}
+	}
 	switch {
 	case s.Kind == DropTable && s.Stage:
 		r.stage = ""

@@ -32,6 +32,8 @@ type stream struct {
 	base    int64  // bytes of the header
 	size    int64  // bytes written to out
 
+	schemaBytes int64 // of CREATE statements and of sections' names
+
 	fileHash, bodyHash, partHash hash.Hash
 	hashing                      chan struct{} // closed when spare is hashed; nil when none is
 
@@ -182,10 +184,24 @@ func (s *stream) section(name, kind string) error {
 	if err := s.endSection(); err != nil {
 		return err
 	}
+	if err := s.grow(len(name)); err != nil {
+		return err
+	}
+	if len(s.sections) >= maxSections {
+		return fmt.Errorf("dump: %w: more than %d sections", ErrInvalid, maxSections)
+	}
 	s.sections = append(s.sections, Section{Name: name, Kind: kind, Offset: s.offset})
 	s.inPart = true
 	s.partHash.Reset()
 	return s.line(marker(kind), name)
+}
+
+// grow counts bytes of the schema.
+func (s *stream) grow(n int) error {
+	if s.schemaBytes += int64(n); s.schemaBytes > maxCreates {
+		return fmt.Errorf("dump: %w: the schema is longer than %d bytes", ErrInvalid, maxCreates)
+	}
+	return nil
 }
 
 // line writes a comment line of the body.

@@ -259,6 +259,7 @@ func (w *Writer) Placeholder(name string, keys ...[]string) error {
 	case len(keys) == 0 || internal(name) || equalFold(name, w.table.Name):
 		return w.fail("%w: no placeholder can be made for %s", ErrInvalid, QuoteIdent(name))
 	}
+	start := len(w.buf)
 	w.buf = append(w.buf, placeholderHead...)
 	w.buf = append(appendIdent(w.buf, name), '(')
 	var seen []string
@@ -284,6 +285,9 @@ func (w *Writer) Placeholder(name string, keys ...[]string) error {
 		w.buf = append(w.buf, ')')
 	}
 	w.buf = append(w.buf, ");\n"...)
+	if err := w.keep(w.grow(len(w.buf) - start)); err != nil {
+		return err
+	}
 	return w.spill()
 }
 
@@ -355,6 +359,9 @@ func (w *Writer) schema(sql []byte, section string) error {
 		return w.fail("%w: the schema of %s cannot be dumped: %w", ErrInvalid, QuoteIdent(name), err)
 	case kind == Insert && refillable(table):
 		w.counted()
+	}
+	if err := w.keep(w.grow(len(sql))); err != nil {
+		return err
 	}
 	w.lint.Add(s)
 	w.buf = append(w.buf, sql...)

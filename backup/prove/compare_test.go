@@ -6,10 +6,13 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/backup/export/exporttest"
 	"github.com/AutumnsGrove/Patina/backup/prove"
 	"github.com/AutumnsGrove/Patina/backup/source"
 )
@@ -56,11 +59,32 @@ func liveFile(t *testing.T, bookmark string, statements ...string) live {
 	return live{File: f, bookmark: bookmark}
 }
 
+// reheaded is a dump with another header, and the manifest of it.
+func reheaded(t *testing.T, text []byte, m *backup.Manifest, was, is string) ([]byte, *backup.Manifest) {
+	t.Helper()
+	text, err := exporttest.Forge(bytes.Replace(text, []byte(was), []byte(is), 1), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, c, err := dump.Verify(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := *m
+	n.Size, n.SQLSize, n.SHA256, n.SQLSHA256 = c.Size, c.Size, c.SHA256, c.SHA256
+	n.Sections = slices.Clone(n.Sections)
+	for i, s := range c.Sections {
+		n.Sections[i].Offset = s.Offset
+	}
+	return text, &n
+}
+
 // TestAgainstTheSource: a copy that restores is compared with its source by
 // value, and only a source that nobody wrote to speaks against it.
 func TestAgainstTheSource(t *testing.T) {
 	t.Parallel()
 	text, m := dumpOf(t, sample...)
+	text, m = reheaded(t, text, m, "-- bookmark: see footer\n", "-- bookmark: b1\n")
 	m.BookmarkBefore = "b1"
 	changed := append(append([]string(nil), sample...), `UPDATE users SET score = 9.25 WHERE id = 2`)
 	for _, c := range []struct {
@@ -89,6 +113,7 @@ func TestAgainstTheSource(t *testing.T) {
 			t.Errorf("%s: %q", c.name, p.Live.Differences)
 		}
 	}
+	text, m = reheaded(t, text, m, "b1\n-- tables: ", "b1\n-- redacted: users.score → null\n-- tables: ")
 	m.Redactions = []string{"users.score → null"}
 	p, err := prove.Dump(t.Context(), bytes.NewReader(text), backup.Plain, m, prove.Options{Live: func(string, string) source.Source { return liveFile(t, "b1", changed...) }})
 	if err != nil || p.Live.State != backup.SourceNotAsked {

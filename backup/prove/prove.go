@@ -31,7 +31,7 @@ import (
 type Options struct {
 	Scratch string        // folder for the database that is loaded; "" is the system's
 	MaxSQL  int64         // bytes of SQL, before compression: 64 GiB
-	MaxTime time.Duration // for all of it: 6 h
+	MaxTime time.Duration // for all of it: 5 min and a second for each 64 KiB of SQL that there may be, at most 6 h
 	Clock   func() time.Time
 	// Keep is where the loaded database is left when the copy has proven, in
 	// the scratch folder's file system; "" for nowhere. What is there already is
@@ -42,12 +42,15 @@ type Options struct {
 	Live func(databaseID, name string) source.Source
 }
 
-func (o *Options) defaults() {
+func (o *Options) defaults(m *backup.Manifest) {
 	if o.MaxSQL == 0 {
 		o.MaxSQL = 64 << 30
 	}
+	if m != nil && m.SQLSize > 0 {
+		o.MaxSQL = min(o.MaxSQL, m.SQLSize)
+	}
 	if o.MaxTime == 0 {
-		o.MaxTime = 6 * time.Hour
+		o.MaxTime = min(6*time.Hour, 5*time.Minute+time.Duration(o.MaxSQL>>16)*time.Second)
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -102,7 +105,7 @@ func Copy(ctx context.Context, b object.Bucket, c backup.Copy, opt Options) (*Pr
 // Dump proves a dump that is read from stored. The manifest may be nil; with
 // one, everything that it says must hold.
 func Dump(ctx context.Context, stored io.Reader, c backup.Compression, m *backup.Manifest, opt Options) (*Proof, error) {
-	opt.defaults()
+	opt.defaults(m)
 	ctx, cancel := context.WithTimeoutCause(ctx, opt.MaxTime, backup.Errorf(backup.ErrCorrupt, "proving took longer than %v", opt.MaxTime))
 	defer cancel()
 	dir, remove, err := newScratch(opt.Scratch)
@@ -110,6 +113,7 @@ func Dump(ctx context.Context, stored io.Reader, c backup.Compression, m *backup
 		return nil, err
 	}
 	defer remove()
+	defer Bound()()
 	p := &Proof{Origin: SelfConsistent, marker: newMarker()}
 	path := filepath.Join(dir, "copy.sqlite")
 	began := opt.Clock()
@@ -177,12 +181,9 @@ func (p *Proof) load(ctx context.Context, stored io.Reader, c backup.Compression
 		}
 		p.members, sql = z, z
 	}
-	most := opt.MaxSQL
-	if m != nil && m.SQLSize > 0 {
-		most = min(most, m.SQLSize)
-	}
 	// One byte more than may be there: the dump's own end then comes too late.
-	d := dump.NewReader(io.LimitReader(sql, most+1), dump.ReaderOptions{})
+	text := &io.LimitedReader{R: sql, N: opt.MaxSQL + 1}
+	d := dump.NewReader(text, dump.ReaderOptions{})
 	h, err := d.Header()
 	if err != nil {
 		return in.blame(&backup.Error{Kind: backup.ErrCorrupt, Message: "it is not a dump", Err: err})
@@ -191,12 +192,15 @@ func (p *Proof) load(ctx context.Context, stored io.Reader, c backup.Compression
 	if m != nil && h.DatabaseID != m.DatabaseID {
 		return corrupt("it is a dump of the database %s (%s), not of %s (%s)", h.Database, h.DatabaseID, m.DatabaseName, m.DatabaseID)
 	}
-	l, err := newLoader(ctx, path, most)
+	l, err := newLoader(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = l.close() }()
 	if err := p.run(ctx, d, l); err != nil {
+		if text.N <= 0 {
+			err = corrupt("its SQL is longer than %d bytes, the most that it can be", opt.MaxSQL)
+		}
 		return in.blame(err)
 	}
 	p.Contents = d.Contents()
@@ -294,7 +298,7 @@ func (w *watched) Read(b []byte) (int, error) {
 
 // blame gives the bucket's error where there was one, else err.
 func (w *watched) blame(err error) error {
-	if w.err != nil {
+	if w.err != nil && w.ctx.Err() == nil {
 		return fmt.Errorf("read the stored bytes: %w", w.err)
 	}
 	return inTime(w.ctx, err)

@@ -107,7 +107,8 @@ func only(ctx context.Context, path string, tables []string) error {
 
 // loadScript runs SQL of a verified dump in a new scratch database.
 func loadScript(ctx context.Context, path string, write func(io.Writer) error) (err error) {
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(off)&_pragma=synchronous(off)&_pragma=foreign_keys(0)&_pragma=trusted_schema(0)&_pragma=locking_mode(exclusive)")
+	defer prove.Bound()()
+	db, err := sql.Open("sqlite", "file:"+path+"?_defensive=1&_pragma=journal_mode(off)&_pragma=synchronous(off)&_pragma=foreign_keys(0)&_pragma=trusted_schema(0)&_pragma=locking_mode(exclusive)")
 	if err != nil {
 		return fmt.Errorf("make the scratch database: %w", err)
 	}

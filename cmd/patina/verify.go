@@ -99,9 +99,15 @@ func (a *app) verifyFile(ctx context.Context, path, database string, opt prove.O
 	if err != nil {
 		return err
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
 	compression := backup.Plain
+	opt.MaxSQL = info.Size()
 	if strings.HasSuffix(path, ".gz") {
 		compression = backup.Gzip
+		opt.MaxSQL = min(info.Size(), 64<<20) * 1100 // gzip packs no tighter
 	}
 	p, err := prove.Dump(ctx, f, compression, m, opt)
 	if err == nil {
