@@ -73,9 +73,17 @@ func (s *Store) SetExpiry(ctx context.Context, id string, at *time.Time, reason 
 	return s.changeCopy(ctx, id, "expires_at = $2, expires_reason = $3", at, reason)
 }
 
-// SetPinned keeps a copy for ever, or no longer. Errors: ErrNotFound.
+// SetPinned keeps a copy for ever, or no longer. Errors: ErrNotFound, also for
+// one that was deleted.
 func (s *Store) SetPinned(ctx context.Context, id string, pinned bool) error {
-	return s.changeCopy(ctx, id, "pinned = $2", pinned)
+	if !isUUID(id) {
+		return backup.Errorf(backup.ErrNotFound, "there is no backup %q", id)
+	}
+	tag, err := s.db.Exec(ctx, "UPDATE backup_inventory SET pinned = $2 WHERE id = $1 AND deleted_at IS NULL", id, pinned)
+	if err == nil && tag.RowsAffected() == 0 {
+		return backup.Errorf(backup.ErrNotFound, "there is no backup %q", id)
+	}
+	return wrapErr("change backup "+id, err)
 }
 
 // MarkDeleted takes a copy out of the list, its object having been deleted.

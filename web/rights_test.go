@@ -127,7 +127,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 				// What a route does not know it leaves aside.
 				res = who.client.form(path, url.Values{
 					"database": {"groveauth"}, "hours": {"1"}, "kind": {"webhook"}, "url": {"https://hooks.example/x"}, "enabled": {"true"},
-					"name": {fmt.Sprint("channel-", tried)}, "target": {"new"}, "confirm": {"groveauth"},
+					"name": {fmt.Sprint("channel-", tried)}, "target": {"new"}, "confirm": {"groveauth"}, "pinned": {"true"},
 				})
 			} else {
 				res = who.client.do(r.Method, path, nil)
@@ -171,7 +171,7 @@ func TestButtonsFollowRights(t *testing.T) {
 		if v.status != 200 || o.status != 200 {
 			t.Fatalf("%s: %d, %d", path, v.status, o.status)
 		}
-		for _, button := range []string{`action="/trigger"`, `/cancel"`, `/retry"`, `href="/download/`} {
+		for _, button := range []string{`action="/trigger"`, `/cancel"`, `/retry"`, `/pin"`, `href="/download/`} {
 			if strings.Contains(v.body, button) {
 				t.Errorf("%s shows a viewer %s", path, button)
 			}

@@ -34,7 +34,7 @@ type Route struct {
 // table is every route but the files under /static/.
 func (s *Server) table() []Route {
 	c := s.cfg
-	home := overview.Handler{Store: c.Store, Version: c.Version, Nightly: c.Nightly, Weekly: c.Weekly, Clock: c.Clock}
+	home := overview.Handler{Store: c.Store, Auth: s.auth, Version: c.Version, Nightly: c.Nightly, Weekly: c.Weekly, Clock: c.Clock}
 	jobs := history.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock, Streams: s.streams}
 	dbs := databases.Handler{Store: c.Store, PublicURL: c.PublicURL, Clock: c.Clock}
 	stored := copies.Handler{Store: c.Store, Bucket: c.Bucket, Auth: s.auth, Log: c.Log, Clock: c.Clock}
@@ -55,6 +55,7 @@ func (s *Server) table() []Route {
 		{"GET", "/jobs/:id/events", auth.View, jobs.Events, true},
 		{"POST", "/jobs/:id/cancel", auth.Operate, jobs.Cancel, false},
 		{"POST", "/jobs/:id/retry", auth.Operate, jobs.Retry, false},
+		{"POST", "/backups/:id/pin", auth.Operate, stored.Pin, false},
 		{"GET", "/backups/:id/restore", auth.Admin, back.Form, false},
 		{"POST", "/backups/:id/restore", auth.Admin, back.Start, false},
 		{"GET", "/restores", auth.View, back.List, false},
@@ -72,6 +73,7 @@ func (s *Server) table() []Route {
 		{"POST", "/alerts/:id/test", auth.Admin, told.Test, false},
 		{"POST", "/alerts/:id/secret", auth.Admin, told.Secret, false},
 		{"POST", "/alerts/:id/delete", auth.Admin, told.Delete, false},
+		{"POST", "/settings/retention/confirm", auth.Admin, home.ConfirmRetention, false},
 		{"GET", "/audit", auth.Admin, log.List, false},
 		{"GET", "/openapi.json", auth.View, s.openapi, false},
 		{"GET", "/sign-in", auth.Public, s.auth.Form, false},

@@ -1,8 +1,8 @@
 // Package copies is the catalogue of stored dumps as people and programs see
 // it: the list, and the download.
 //
-// It reads the store and the bucket and changes neither, but for the audit
-// line of each download.
+// It reads the store and the bucket and changes neither, but for what is pinned
+// and the audit lines of that and of each download.
 package copies
 
 import (

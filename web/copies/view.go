@@ -17,6 +17,8 @@ type model struct {
 	First           bool
 	Unfiltered      bool
 	Loader          bool
+	Operator        bool   // may pin
+	Here            string // this very page, to come back to
 	NextHref, Begin string
 }
 
@@ -28,13 +30,16 @@ type row struct {
 	Consistency string
 	Size, Rows  string
 	Expiry      string
+	Pinned      bool
+	Pin         string // where the form goes
+	What        string // which copy, for people who do not see the row
 	Download    string
 }
 
 func view(list []backup.Copy, q url.Values, next string, now time.Time, who ui.Who) model {
 	m := model{
 		Database: ui.Name(q.Get("database")), Date: q.Get("date"), Kind: q.Get("kind"),
-		Kinds: []string{"daily", "manual", "weekly", "safety", "kept"}, First: q.Get("cursor") == "", Loader: who.Downloader,
+		Kinds: []string{"daily", "manual", "weekly", "safety", "kept"}, First: q.Get("cursor") == "", Loader: who.Downloader, Operator: who.Operator,
 	}
 	m.Unfiltered = m.Database == "" && m.Date == "" && m.Kind == ""
 	keep := url.Values{}
@@ -44,6 +49,10 @@ func view(list []backup.Copy, q url.Values, next string, now time.Time, who ui.W
 		}
 	}
 	m.Begin = "/list?" + keep.Encode()
+	m.Here = m.Begin
+	if cursor := q.Get("cursor"); cursor != "" {
+		m.Here += "&cursor=" + url.QueryEscape(cursor)
+	}
 	if next != "" {
 		keep.Set("cursor", next)
 		m.NextHref = "/list?" + keep.Encode()
@@ -53,7 +62,8 @@ func view(list []backup.Copy, q url.Values, next string, now time.Time, who ui.W
 			Name: ui.Name(c.DatabaseName), Href: "/databases/" + ui.Ref(c.DatabaseName, c.DatabaseID),
 			Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
 			Consistency: string(c.Consistency), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
-			Download: downloadPath(c),
+			Download: downloadPath(c), Pinned: c.Pinned, Pin: "/backups/" + c.ID + "/pin",
+			What: ui.Name(c.DatabaseName) + " of " + c.Date.String(),
 		})
 	}
 	return m

@@ -2,6 +2,7 @@ package overview
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ const goneFor = 14 * 24 * time.Hour
 // another; nil where nothing is scheduled.
 type Handler struct {
 	Store           *store.Store
+	Auth            *auth.Service
 	Version         string
 	Nightly, Weekly func(after time.Time) time.Time
 	Clock           func() time.Time
@@ -94,6 +96,14 @@ func (h *Handler) load(ctx context.Context, who *auth.Actor) (facts, error) {
 	if f.Workers, err = h.workers(ctx); err != nil {
 		return f, err
 	}
+	if who.May(auth.Admin) {
+		f.Frozen, _, err = h.Store.RetentionFrozen(ctx)
+		if errors.Is(err, backup.ErrCorrupt) {
+			f.Frozen = "Why retention is frozen cannot be read."
+		} else if err != nil {
+			return f, err
+		}
+	}
 	if h.Nightly != nil {
 		f.Nightly = h.Nightly(f.Now)
 	}
@@ -141,13 +151,14 @@ type service struct {
 	Workers int               `json:"workers"`
 	Counts  map[string]int    `json:"counts"`
 	Links   map[string]string `json:"links"`
+	Frozen  string            `json:"retention_frozen,omitempty"` // for admins: why
 }
 
 func (h *Handler) service(f facts) service {
 	s := service{
 		Service: "patina", Version: h.Version, Next: timeOf(f.next()), Workers: f.Workers,
-		Counts: map[string]int{"databases": len(f.Standings)},
-		Links:  map[string]string{"status": "/status", "list": "/list", "databases": "/databases", "jobs": "/jobs", "openapi": "/openapi.json"},
+		Counts: map[string]int{"databases": len(f.Standings)}, Frozen: f.Frozen,
+		Links: map[string]string{"status": "/status", "list": "/list", "databases": "/databases", "jobs": "/jobs", "openapi": "/openapi.json"},
 	}
 	var phrases []phrase
 	phrases, s.Health = verdict(f)

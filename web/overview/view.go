@@ -2,7 +2,8 @@
 // It serves / and /status: the verdict in words with its evidence, what needs
 // attention, the schedule, and a row a database.
 //
-// It reads the store and starts nothing.
+// It reads the store and starts nothing; all it changes is that retention may go
+// on after a rebuild.
 package overview
 
 import (
@@ -28,7 +29,8 @@ type facts struct {
 	Ended     *backup.Job     // the last that ended in any way
 	Nightly   time.Time       // the next; zero when there is none
 	Weekly    time.Time
-	Workers   int // processes alive that run jobs
+	Workers   int    // processes alive that run jobs
+	Frozen    string // why retention deletes nothing, for admins; "" where it goes on
 	Now       time.Time
 }
 
@@ -45,6 +47,7 @@ func (f facts) next() time.Time {
 
 // model is what the page shows.
 type model struct {
+	Frozen    string
 	Verdict   []phrase
 	State     ui.StateWord
 	Attention []item
@@ -90,7 +93,7 @@ type row struct {
 }
 
 func view(f facts, who ui.Who) model {
-	m := model{Operator: who.Operator, Loader: who.Downloader, Admin: who.Admin, Live: f.Active != nil}
+	m := model{Frozen: f.Frozen, Operator: who.Operator, Loader: who.Downloader, Admin: who.Admin, Live: f.Active != nil}
 	m.Verdict, m.State = verdict(f)
 	standings := slices.Clone(f.Standings)
 	slices.SortStableFunc(standings, func(a, b backup.Standing) int {
