@@ -70,14 +70,21 @@ var metaTables = []metaTable{
 	{name: "users", conflict: "DO NOTHING"},
 	{name: "api_tokens", conflict: "DO NOTHING"},
 	{name: "alert_config", conflict: "DO NOTHING"},
+	{name: "alert_thresholds", conflict: "DO NOTHING"},
+	{name: "alert_mutes", conflict: "DO NOTHING"},
 	{ // jobs that left no manifest
 		name: "backup_jobs", only: soloEnded, conflict: "DO NOTHING",
 		replace: map[string]string{"river_job_id": "0", "fence": "0", "retry_of": "NULL"},
 	},
-	{name: "restores", only: "ended_at IS NOT NULL AND id IN (SELECT id FROM backup_jobs WHERE " + soloEnded + ")", conflict: "DO NOTHING"},
+	{name: "restores", only: "ended_at IS NOT NULL AND id" + ofSoloEnded, conflict: "DO NOTHING"},
+	{name: "drills", only: "ended_at IS NOT NULL AND id" + ofSoloEnded, conflict: "DO NOTHING"},
+	{name: "drill_results", only: "job_id" + ofSoloEnded, conflict: "DO NOTHING"},
 }
 
-const soloEnded = "kind <> 'backup' AND status NOT IN ('queued', 'running')"
+const (
+	soloEnded   = "kind <> 'backup' AND status NOT IN ('queued', 'running')"
+	ofSoloEnded = " IN (SELECT id FROM backup_jobs WHERE " + soloEnded + ")"
+)
 
 // Meta reads all of it as it is at one moment.
 func (s *Store) Meta(ctx context.Context, now time.Time, version string) (*Meta, error) {

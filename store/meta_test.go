@@ -22,6 +22,8 @@ import (
 // new table needs a line here, and one in meta.go where its answer is yes.
 var inMeta = map[string]string{
 	"databases": "yes", "schedules": "yes", "settings": "yes", "users": "yes", "api_tokens": "yes", "alert_config": "yes", "backup_jobs": "yes", "restores": "yes",
+	"drills": "yes", "drill_results": "yes", "alert_thresholds": "yes", "alert_mutes": "yes",
+	"deliveries": "of no use later", "delivery_attempts": "of no use later", "event_channels": "of no use later",
 	"backup_inventory": "the manifests, and the state of each copy beside the tables",
 	"archives":         "the archives' manifests",
 	"backup_results":   "the manifests tell of those that have a copy",
@@ -80,6 +82,15 @@ func fillMeta(t *testing.T, s *store.Store) {
 	ok(t, s.InsertRestore(ctx, backup.Restore{ID: idOf(6), Target: backup.RestoreNew, DatabaseID: idOf(1), DatabaseName: "groveauth", Tables: []string{"users"}, Name: "again", CreatedAt: t0}))
 	_, err = s.Pool().Exec(ctx, "UPDATE restores SET ended_at = created_at, outcome = 'done' WHERE id = $1", idOf(6))
 	ok(t, err)
+	for _, q := range []string{
+		"INSERT INTO drills (id, verdict, databases, passed, created_at, ended_at) VALUES ($1, 'passed', 1, 1, $2, $2)",
+		"INSERT INTO drill_results (job_id, role, database_id, database_name, at, passed) VALUES ($1, 'newest', $1, 'groveauth', $2, true)",
+		"INSERT INTO alert_mutes (id, until, created_by, created_at) VALUES ($1, $2, 'Ada', $2)",
+		"INSERT INTO alert_thresholds (database_id, long_seconds) SELECT $1, 60 WHERE $2::timestamptz IS NOT NULL",
+	} {
+		_, err = s.Pool().Exec(ctx, q, idOf(6), gone)
+		ok(t, err)
+	}
 	_, err = s.AppendAudit(ctx, store.AuditEntry{At: t0, Actor: "Ada", Action: "pin", Outcome: "done"})
 	ok(t, err)
 	_, err = s.RecordCopy(ctx, backup.Copy{
@@ -139,6 +150,10 @@ func TestMetaComesBack(t *testing.T) {
 	same(t, one, two, "api_tokens", "*")
 	same(t, one, two, "alert_config", "*")
 	same(t, one, two, "restores", "*")
+	same(t, one, two, "drills", "*")
+	same(t, one, two, "drill_results", "*")
+	same(t, one, two, "alert_mutes", "*")
+	same(t, one, two, "alert_thresholds", "*")
 	same(t, one, two, "backup_jobs", "id, kind, status, completed_at, requested_by, transitions")
 	same(t, one, two, "schedules", "id, kind, spec, paused")
 	if sc, err := two.Schedule(ctx, "nightly"); err != nil || !sc.CreatedAt.Equal(now) {
