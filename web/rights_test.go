@@ -22,7 +22,7 @@ func concrete(path string, d backup.Database, c backup.Copy, job string) string 
 	if strings.HasPrefix(path, "/alerts/") {
 		job = channelID
 	}
-	return strings.NewReplacer(":date", c.Date.String(), ":db", d.Name, ":id", job).Replace(path)
+	return strings.NewReplacer(":date", c.Date.String(), ":db", d.Name, ":id", job, ":other", c.ID).Replace(path)
 }
 
 // Row 1: nobody gets anywhere without signing in.
@@ -161,12 +161,12 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 func TestButtonsFollowRights(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	d, _, _ := b.database("groveauth")
+	d, c, _ := b.database("groveauth")
 	failed, running := b.job(backup.JobFailed, backup.ResultFailed, d), b.job(backup.JobRunning, backup.ResultQueued, d)
 	b.user("vera", store.Viewer, false)
 	b.user("olga", store.Operator, true)
 	vera, olga := b.signedIn("vera"), b.signedIn("olga")
-	for _, path := range []string{"/", "/databases/groveauth", "/jobs/" + failed, "/jobs/" + running, "/list"} {
+	for _, path := range []string{"/", "/databases/groveauth", "/jobs/" + failed, "/jobs/" + running, "/list", "/backups/" + c.ID} {
 		v, o := vera.get(path), olga.get(path)
 		if v.status != 200 || o.status != 200 {
 			t.Fatalf("%s: %d, %d", path, v.status, o.status)
@@ -201,7 +201,8 @@ func TestTokenOfOneDatabase(t *testing.T) {
 	for _, path := range []string{
 		"/databases/theirs", "/databases/" + theirs.ID, "/restore-guide/theirs", "/jobs/" + their, "/jobs/" + their + "/events",
 		"/download/" + date + "/theirs", "/download/" + date + "/theirs?backup=" + theirCopy.ID, "/download/" + date + "/mine?backup=" + theirCopy.ID,
-		"/download/" + date + "/" + theirs.ID,
+		"/download/" + date + "/" + theirs.ID, "/backups/" + theirCopy.ID, "/backups/" + mineCopy.ID + "/diff/" + theirCopy.ID,
+		"/backups/" + theirCopy.ID + "/diff/" + mineCopy.ID, "/backups/" + mineCopy.ID + "/diff/" + theirCopy.ID + "?table=users&rows=1",
 	} {
 		if res := p.get(path); res.status != http.StatusNotFound || strings.Contains(res.body, theirs.ID) && !strings.Contains(path, theirs.ID) {
 			t.Errorf("%s: %d %.200s", path, res.status, res.body)
@@ -221,7 +222,7 @@ func TestTokenOfOneDatabase(t *testing.T) {
 	if len(b.asked.all()) != 0 {
 		t.Error("something was started")
 	}
-	for _, path := range []string{"/", "/status", "/list", "/databases", "/jobs", "/jobs/" + both, "/databases/mine", "/download/" + date + "/mine?backup=" + mineCopy.ID} {
+	for _, path := range []string{"/", "/status", "/list", "/databases", "/jobs", "/jobs/" + both, "/databases/mine", "/download/" + date + "/mine?backup=" + mineCopy.ID, "/backups/" + mineCopy.ID} {
 		res := p.get(path)
 		if res.status != 200 || strings.Contains(res.body, "theirs") || strings.Contains(res.body, theirs.ID) || strings.Contains(res.body, their) {
 			t.Errorf("%s tells of the other: %d %.300s", path, res.status, res.body)

@@ -37,8 +37,8 @@ func (s *Server) table() []Route {
 	home := overview.Handler{Store: c.Store, Auth: s.auth, Version: c.Version, Nightly: c.Nightly, Weekly: c.Weekly, Clock: c.Clock}
 	jobs := history.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock, Streams: s.streams}
 	dbs := databases.Handler{Store: c.Store, PublicURL: c.PublicURL, Clock: c.Clock}
-	stored := copies.Handler{Store: c.Store, Bucket: c.Bucket, Auth: s.auth, Log: c.Log, Clock: c.Clock}
 	back := restores.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock}
+	stored := copies.Handler{Store: c.Store, Bucket: c.Bucket, Auth: s.auth, Log: c.Log, Clock: c.Clock, Comparisons: make(chan struct{}, 2)}
 	guides := manual.Handler{Store: c.Store, Bucket: c.Bucket.String(), PublicURL: c.PublicURL, Clock: c.Clock}
 	log := audit.Handler{Store: c.Store}
 	told := alerts.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Channels: alerts.Channels{Sealer: c.Sealer, Sender: c.Sender}, Clock: c.Clock}
@@ -49,6 +49,8 @@ func (s *Server) table() []Route {
 		{"GET", "/databases/:db", auth.View, dbs.Show, false},
 		{"GET", "/list", auth.View, stored.List, false},
 		{"GET", "/download/:date/:db", auth.Download, stored.Download, false},
+		{"GET", "/backups/:id", auth.View, stored.Show, false},
+		{"GET", "/backups/:id/diff/:other", auth.View, stored.Compare, false}, // rows: auth.Download
 		{"POST", "/trigger", auth.Operate, jobs.Trigger, false},
 		{"GET", "/jobs", auth.View, jobs.List, false},
 		{"GET", "/jobs/:id", auth.View, jobs.Show, false},

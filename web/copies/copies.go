@@ -1,5 +1,6 @@
 // Package copies is the catalogue of stored dumps as people and programs see
-// it: the list, and the download.
+// it: the list, one copy with its manifest and proof, the download, and what
+// changed between two copies.
 //
 // It reads the store and the bucket and changes neither, but for what is pinned
 // and the audit lines of that and of each download.
@@ -31,6 +32,8 @@ type Handler struct {
 	Auth   *auth.Service
 	Log    *slog.Logger
 	Clock  func() time.Time
+	// Comparisons has room for as many comparisons as may run at once.
+	Comparisons chan struct{}
 }
 
 // entry is a copy as programs get it. Fields may be added, never renamed.
@@ -57,6 +60,7 @@ type entry struct {
 	Available     bool               `json:"available"`
 	Location      string             `json:"location"`
 	DownloadURL   string             `json:"download_url"`
+	URL           string             `json:"url"`
 }
 
 func entryOf(c backup.Copy) entry {
@@ -65,7 +69,7 @@ func entryOf(c backup.Copy) entry {
 		SizeBytes: c.Size, SHA256: c.SHA256, BodySHA256: c.BodySHA256, Tables: c.Tables, Rows: c.Rows,
 		Consistency: c.Consistency, Compression: c.Compression, Proof: c.Proof, TakenAt: c.TakenAt, CreatedAt: c.CreatedAt,
 		ExpiresAt: c.ExpiresAt, ExpiresReason: c.ExpiresReason, Pinned: c.Pinned,
-		Available: c.QuarantinedAt == nil && c.DeletedAt == nil, Location: "object", DownloadURL: downloadPath(c),
+		Available: c.QuarantinedAt == nil && c.DeletedAt == nil, Location: string(c.Location()), DownloadURL: downloadPath(c), URL: showPath(c),
 	}
 }
 

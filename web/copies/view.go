@@ -24,6 +24,7 @@ type model struct {
 
 type row struct {
 	Name, Href  string
+	Copy        string // its page
 	Date, Kind  string
 	Taken       ui.Moment
 	Mark        ui.Mark
@@ -60,7 +61,7 @@ func view(list []backup.Copy, q url.Values, next string, now time.Time, who ui.W
 	for _, c := range list {
 		m.Rows = append(m.Rows, row{
 			Name: ui.Name(c.DatabaseName), Href: "/databases/" + ui.Ref(c.DatabaseName, c.DatabaseID),
-			Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
+			Copy: showPath(c), Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
 			Consistency: string(c.Consistency), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
 			Download: downloadPath(c), Pinned: c.Pinned, Pin: "/backups/" + c.ID + "/pin",
 			What: ui.Name(c.DatabaseName) + " of " + c.Date.String(),

@@ -129,6 +129,8 @@ type newest struct {
 	Download string
 	Restore  string
 	Curl     string
+	Href     string // its page
+	Diff     string // what changed since the copy before; "" for none
 	Facts    []ui.Definition
 }
 
@@ -139,6 +141,7 @@ type copyRow struct {
 	Taken                                         ui.Moment
 	Mark                                          ui.Mark
 	Changed                                       string
+	Href, Diff                                    string // its page, and what changed since the one before; "" for none
 }
 
 type runRow struct {
@@ -172,6 +175,11 @@ func view(f facts, now time.Time, who ui.Who) model {
 	}
 	if c := f.Standing.Newest; c != nil {
 		m.Newest = newestOf(*c, f.Base, now)
+		for i, other := range f.Copies[:max(0, len(f.Copies)-1)] {
+			if other.ID == c.ID {
+				m.Newest.Diff = "/backups/" + f.Copies[i+1].ID + "/diff/" + c.ID
+			}
+		}
 		if c.Manifest != nil {
 			for _, x := range c.Manifest.Findings {
 				m.Findings = append(m.Findings, ui.Name(x.Message))
@@ -199,7 +207,7 @@ func newestOf(c backup.Copy, base string, now time.Time) *newest {
 	}
 	path := downloadPath(c)
 	return &newest{
-		Mark: ui.CopyMark(c), Taken: ui.Ago(c.TakenAt, now), Stamp: ui.Stamp(c.TakenAt), Size: ui.Bytes(c.Size), SHA: c.SHA256, Download: path, Restore: "/backups/" + c.ID + "/restore",
+		Mark: ui.CopyMark(c), Taken: ui.Ago(c.TakenAt, now), Stamp: ui.Stamp(c.TakenAt), Size: ui.Bytes(c.Size), SHA: c.SHA256, Download: path, Restore: "/backups/" + c.ID + "/restore", Href: "/backups/" + c.ID,
 		Curl: "curl -fH \"Authorization: Bearer $PATINA_TOKEN\" -o " + ui.Shell(ui.FileName(c.DatabaseName+"-"+c.Date.String()+ext)) + " " + ui.Shell(base+path),
 		Facts: []ui.Definition{
 			{Term: "Size", Text: ui.Bytes(c.Size)},
@@ -216,7 +224,10 @@ func newestOf(c backup.Copy, base string, now time.Time) *newest {
 func copyRowOf(c backup.Copy, older []backup.Copy, now time.Time) copyRow {
 	r := copyRow{
 		Date: c.Date.String(), Kind: string(c.Kind), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Consistency: string(c.Consistency),
-		Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c), Download: downloadPath(c),
+		Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c), Download: downloadPath(c), Href: "/backups/" + c.ID,
+	}
+	if len(older) > 0 {
+		r.Diff = "/backups/" + older[0].ID + "/diff/" + c.ID
 	}
 	switch {
 	case len(older) == 0:
