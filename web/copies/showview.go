@@ -18,6 +18,7 @@ type shown struct {
 	Notices        []string
 	Download       string // "" where whoever looks may not
 	ForD1          string
+	Restore        string // "" where whoever looks may not
 	Size           string
 	SHA, Body      string
 	Facts, Proof   []ui.Definition
@@ -52,6 +53,9 @@ func showView(c backup.Copy, near neighbours, now time.Time, who ui.Who) shown {
 	if m.Loader {
 		m.Download = downloadPath(c)
 		m.ForD1 = m.Download + "&for=d1"
+	}
+	if who.Admin && c.DeletedAt == nil {
+		m.Restore = showPath(c) + "/restore"
 	}
 	if c.DeletedAt != nil {
 		m.Notices = append(m.Notices, "Its bytes were deleted on "+backup.DateOf(*c.DeletedAt).String()+". What is known of it stays.")
