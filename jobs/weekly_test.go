@@ -19,6 +19,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup/archive"
 	"github.com/AutumnsGrove/Patina/backup/export"
 	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/backup/prove"
 	"github.com/AutumnsGrove/Patina/store"
 )
 
@@ -465,5 +466,53 @@ func (w *weekly) noise() {
 	defer db.Close()
 	if _, err := db.Exec("UPDATE notes SET body = hex(randomblob(8000))"); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// TestCompressed: with gzip a night's copies are stored, proven and archived as
+// they are, and one that lies in the archive alone proves again.
+func TestCompressed(t *testing.T) {
+	w := newWeekly(t, 10)
+	set(w.clock, "2026-11-29T02:00:00Z")
+	r := w.run(func(c *Config) { c.Compress, c.Nightly, c.Weekly = backup.Gzip, "0 3 * * *", sundays })
+	set(w.clock, "2026-11-29T03:00:00Z")
+	w.until("both copies are proven", func() bool {
+		return w.count("SELECT count(*) FROM backup_inventory WHERE proof = 'proven' AND compression = 'gzip' AND key LIKE 'daily/2026-11-29/db-_.sql.gz'") == 2
+	})
+	w.stored(0, "2026-11-28", backup.Daily, backup.ProofProven) // a plain one beside them
+	set(w.clock, w48Slot)
+	if sl := w.slotEnded(w48Slot); sl.Status != store.SlotDone {
+		t.Fatalf("%+v", sl)
+	}
+	stored := w.object("weekly/2026-W48.tar.gz")
+	list, err := w.store.ArchiveMembers(t.Context(), w48)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d members, %v", len(list), err)
+	}
+	for _, c := range list {
+		if part := stored[c.Archived.Offset : c.Archived.Offset+c.Archived.Length]; c.Compression == backup.Gzip && !bytes.Equal(part, w.object(c.Key)) {
+			t.Errorf("%s is not in the archive as it was stored", c.Key)
+		}
+		if err := w.store.MoveToArchive(t.Context(), c.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.bucket.Delete(t.Context(), c.Key); err != nil {
+			t.Fatal(err)
+		}
+		alone, err := w.store.Copy(t.Context(), c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.prove(t.Context(), alone, prove.Options{}); err != nil {
+			t.Errorf("%s out of the archive: %v", c.Archived.Name, err)
+		}
+		s := alone.Manifest.Sections[0]
+		rd, err := archive.OpenSection(t.Context(), w.bucket, alone, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(rd); err != nil || !bytes.HasPrefix(text, []byte("-- table: notes\n")) {
+			t.Errorf("the table out of the archive: %v, %.40q", err, text)
+		}
 	}
 }

@@ -123,6 +123,7 @@ type CopyFilter struct {
 	Date        backup.Date
 	From, To    backup.Date // both included
 	Kind        backup.CopyKind
+	Archive     string // the week of the archive that holds them
 	Proofs      []backup.ProofState
 	JobID       string
 	Quarantined bool   // those too that are in quarantine
@@ -163,6 +164,9 @@ func (f CopyFilter) where() (where, error) {
 		q.add("archived_in IS NOT NULL")
 	default:
 		q.add("kind = $?", f.Kind)
+	}
+	if f.Archive != "" {
+		q.add("archived_in = $?", f.Archive)
 	}
 	if len(f.Proofs) > 0 {
 		q.add("proof = ANY($?)", f.Proofs)

@@ -22,7 +22,7 @@ func concrete(path string, d backup.Database, c backup.Copy, job string) string 
 	if strings.HasPrefix(path, "/alerts/") {
 		job = channelID
 	}
-	return strings.NewReplacer(":date", c.Date.String(), ":db", d.Name, ":id", job, ":other", c.ID).Replace(path)
+	return strings.NewReplacer(":date", c.Date.String(), ":db", d.Name, ":week", c.Archived.Week, ":id", job, ":other", c.ID).Replace(path)
 }
 
 // Row 1: nobody gets anywhere without signing in.
@@ -31,6 +31,7 @@ func TestEveryRouteUnauthenticated(t *testing.T) {
 	b := newBench(t)
 	b.user("ada", store.Admin, true)
 	d, c, body := b.database("groveauth")
+	c = b.archived(c)[0]
 	job := b.job(backup.JobRunning, backup.ResultQueued, d)
 	b.restored(job, d, c)
 	open := map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /setup": true, "POST /setup": true, "GET /healthz": true, "GET /readyz": true}
@@ -83,6 +84,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	d, c, _ := b.database("groveauth")
+	c = b.archived(c)[0]
 	job := b.job(backup.JobFailed, backup.ResultFailed, d)
 	b.restored(job, d, c)
 	type role struct {
@@ -150,6 +152,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		{"operator|denied|GET /audit"},
 		{"token test viewer|denied|POST /jobs/" + job + "/cancel"},
 		{"admin|denied|GET /download/"},
+		{"admin|denied|GET /archives/" + c.Archived.Week + "/download"},
 	} {
 		if !contains(log, want...) {
 			t.Errorf("not on record: %v", want)

@@ -48,6 +48,8 @@ func (s *Server) table() []Route {
 		{"GET", "/databases", auth.View, dbs.List, false},
 		{"GET", "/databases/:db", auth.View, dbs.Show, false},
 		{"GET", "/list", auth.View, stored.List, false},
+		{"GET", "/archives/:week", auth.View, stored.Archive, false},
+		{"GET", "/archives/:week/download", auth.Download, stored.DownloadArchive, false},
 		{"GET", "/download/:date/:db", auth.Download, stored.Download, false},
 		{"GET", "/backups/:id", auth.View, stored.Show, false},
 		{"GET", "/backups/:id/diff/:other", auth.View, stored.Compare, false}, // rows: auth.Download

@@ -39,9 +39,11 @@ type Config struct {
 	Secret         Secret // base64 of 32 bytes
 	TrustedProxies []netip.Prefix
 
-	Nightly     string // cron spec, UTC
-	Drill       string // cron spec, UTC
-	Concurrency int    // exports at once over all processes
+	Nightly     string             // cron spec, UTC
+	Weekly      string             // cron spec, UTC
+	Drill       string             // cron spec, UTC
+	Compress    backup.Compression // how dumps are stored
+	Concurrency int                // exports at once over all processes
 
 	Alerts AlertConfig
 
@@ -103,6 +105,14 @@ func loadConfig(env lookup, file string) *Config {
 	}
 	if c.Drill = get("PATINA_DRILL"); c.Drill == "" {
 		c.Drill = "0 6 1 * *"
+	}
+	c.Weekly = get("PATINA_WEEKLY")
+	if c.Weekly == "" {
+		c.Weekly = "0 4 * * 0"
+	}
+	c.Compress = backup.Compression(get("PATINA_COMPRESS"))
+	if c.Compress == "" {
+		c.Compress = backup.Plain
 	}
 	c.Concurrency = c.number("PATINA_CONCURRENCY", get("PATINA_CONCURRENCY"), 3)
 	c.TrustedProxies = c.networks("PATINA_TRUSTED_PROXIES", get("PATINA_TRUSTED_PROXIES"))
@@ -232,6 +242,12 @@ func (c *Config) check() {
 	}
 	if _, err := jobs.NextRun(c.Drill, time.Time{}); err != nil {
 		c.problem("PATINA_DRILL: %v", err)
+	}
+	if _, err := jobs.NextRun(c.Weekly, time.Unix(0, 0)); err != nil {
+		c.problem("PATINA_WEEKLY: %v", err)
+	}
+	if c.Compress != backup.Plain && c.Compress != backup.Gzip {
+		c.problem("PATINA_COMPRESS is %q, and must be none or gzip", string(c.Compress))
 	}
 	if c.Addr != "" && !strings.Contains(c.Addr, ":") {
 		c.problem("PATINA_ADDR is %q, and must name a port, as in :8080 or 127.0.0.1:8080", c.Addr)

@@ -65,10 +65,12 @@ type copyJSON struct {
 	Consistency backup.Consistency `json:"consistency"`
 	Proof       backup.ProofState  `json:"proof"`
 	CreatedAt   time.Time          `json:"created_at"`
+	Location    backup.Location    `json:"location"`
+	ArchivedIn  string             `json:"archived_in"` // the week; "" for none
 }
 
 func copyAnswer(c backup.Copy) copyJSON {
-	return copyJSON{c.ID, c.DatabaseName, c.Date, c.Kind, c.Key, c.Size, c.SHA256, c.BodySHA256, c.Tables, c.Rows, c.Consistency, c.Proof, c.CreatedAt.UTC()}
+	return copyJSON{c.ID, c.DatabaseName, c.Date, c.Kind, c.Key, c.Size, c.SHA256, c.BodySHA256, c.Tables, c.Rows, c.Consistency, c.Proof, c.CreatedAt.UTC(), c.Location(), c.Archived.Week}
 }
 
 func (a *app) listCopies(ctx context.Context, in *installation, f store.CopyFilter) error {
@@ -90,8 +92,12 @@ func (a *app) listCopies(ctx context.Context, in *installation, f store.CopyFilt
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "DATABASE\tDATE\tKIND\tSIZE\tROWS\tSHA-256\tKEY")
 	for _, c := range copies {
+		where := c.Key
+		if c.Location() == backup.InArchive {
+			where = c.Archived.Name + " in the archive " + c.Archived.Week
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\n", printable(c.DatabaseName), c.Date, c.Kind,
-			humanize.Bytes(uint64(c.Size)), humanize.Comma(c.Rows), c.SHA256, c.Key)
+			humanize.Bytes(uint64(c.Size)), humanize.Comma(c.Rows), c.SHA256, where)
 	}
 	if err := w.Flush(); err != nil {
 		return err

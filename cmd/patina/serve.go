@@ -110,7 +110,7 @@ func (a *app) serveWith(ctx context.Context, in *installation, o serveOptions) e
 			return err
 		}
 		p.runner = r
-		in.log.Info("worker started", "concurrency", in.cfg.Concurrency, "nightly", in.cfg.Nightly, "bucket", bucket.String())
+		in.log.Info("worker started", "concurrency", in.cfg.Concurrency, "nightly", in.cfg.Nightly, "weekly", in.cfg.Weekly, "bucket", bucket.String())
 	}
 	if o.web {
 		if err := p.listenWeb(ctx, in, bucket, r); err != nil {

@@ -1,6 +1,6 @@
 // Package copies is the catalogue of stored dumps as people and programs see
-// it: the list, one copy with its manifest and proof, the download, and what
-// changed between two copies.
+// it: the list, one copy with its manifest and proof, the weekly archives, the
+// download of either, and what changed between two copies.
 //
 // It reads the store and the bucket and changes neither, but for what is pinned
 // and the audit lines of that and of each download.
@@ -58,7 +58,8 @@ type entry struct {
 	ExpiresReason string             `json:"expires_reason"`
 	Pinned        bool               `json:"pinned"`
 	Available     bool               `json:"available"`
-	Location      string             `json:"location"`
+	Location      backup.Location    `json:"location"`
+	ArchivedIn    string             `json:"archived_in"`
 	DownloadURL   string             `json:"download_url"`
 	URL           string             `json:"url"`
 }
@@ -69,7 +70,7 @@ func entryOf(c backup.Copy) entry {
 		SizeBytes: c.Size, SHA256: c.SHA256, BodySHA256: c.BodySHA256, Tables: c.Tables, Rows: c.Rows,
 		Consistency: c.Consistency, Compression: c.Compression, Proof: c.Proof, TakenAt: c.TakenAt, CreatedAt: c.CreatedAt,
 		ExpiresAt: c.ExpiresAt, ExpiresReason: c.ExpiresReason, Pinned: c.Pinned,
-		Available: c.QuarantinedAt == nil && c.DeletedAt == nil, Location: string(c.Location()), DownloadURL: downloadPath(c), URL: showPath(c),
+		Available: c.QuarantinedAt == nil && c.DeletedAt == nil, Location: c.Location(), ArchivedIn: c.Archived.Week, DownloadURL: downloadPath(c), URL: showPath(c),
 	}
 }
 

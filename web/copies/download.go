@@ -57,43 +57,77 @@ func (h *Handler) Download(c echo.Context) error {
 	if v != (variant{}) {
 		return h.sendVariant(c, cp, v)
 	}
+	f := stored{
+		what: "dump", size: cp.Size, sha256: cp.SHA256, kind: "application/sql; charset=utf-8", name: cp.DatabaseName + "-" + cp.Date.String() + ".sql",
+		audit: "backup " + cp.ID + " of " + cp.DatabaseName + ", " + cp.Key, log: []any{"copy_id", cp.ID, "key", cp.Key},
+		open: func(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
+			body, err := archive.OpenRange(ctx, h.Bucket, cp, offset, length)
+			if err != nil {
+				err = missing(cp.Key, "Choose another copy of this database.", err)
+			}
+			return body, err
+		},
+	}
+	if cp.Compression == backup.Gzip {
+		f.kind, f.name = "application/gzip", f.name+".gz"
+	}
+	return h.serve(c, f, etag)
+}
+
+// stored is some bytes of the bucket that are sent as they are.
+type stored struct {
+	what   string // in words
+	size   int64
+	sha256 string
+	kind   string // media type
+	name   string // of the file
+	audit  string // the target in the audit log
+	log    []any  // for the log of the program
+	open   func(ctx context.Context, offset, length int64) (io.ReadCloser, error)
+}
+
+// serve answers with the bytes, or with the one range of them that was asked for.
+func (h *Handler) serve(c echo.Context, f stored, etag string) error {
+	r, header := c.Request(), c.Response().Header()
 	header.Set("Accept-Ranges", "bytes")
-	header.Set("Repr-Digest", digest(cp.SHA256))
-	part := span{0, cp.Size, false}
+	header.Set("Repr-Digest", digest(f.sha256))
+	part := span{0, f.size, false}
 	if rg := r.Header.Get("Range"); rg != "" && r.Method == http.MethodGet && rangeApplies(r.Header, etag) {
-		if part, err = parseRange(rg, cp.Size); err != nil {
-			header.Set("Content-Range", "bytes */"+strconv.FormatInt(cp.Size, 10))
-			return echo.NewHTTPError(http.StatusRequestedRangeNotSatisfiable, "The dump has "+strconv.FormatInt(cp.Size, 10)+" bytes, and one range of them can be asked for at a time.")
+		var err error
+		if part, err = parseRange(rg, f.size); err != nil {
+			size := strconv.FormatInt(f.size, 10)
+			header.Set("Content-Range", "bytes */"+size)
+			return echo.NewHTTPError(http.StatusRequestedRangeNotSatisfiable, "The "+f.what+" has "+size+" bytes, and one range of them can be asked for at a time.")
 		}
 	}
-	return h.send(c, cp, part)
+	return h.send(c, f, part)
 }
 
 // send streams the bytes. All of them together are hashed on the way: where
 // they are not what was recorded, the last of them are held back and the
-// connection is cut, so that nobody takes them for the dump.
-func (h *Handler) send(c echo.Context, cp backup.Copy, part span) error {
+// connection is cut, so that nobody takes them for the whole.
+func (h *Handler) send(c echo.Context, f stored, part span) error {
 	r, w := c.Request(), c.Response()
 	if r.Method == http.MethodHead {
-		h.describe(c, cp, part)
+		f.describe(w.Header(), part)
 		return c.NoContent(http.StatusOK)
 	}
-	body, err := archive.OpenRange(r.Context(), h.Bucket, cp, part.offset, part.length)
+	body, err := f.open(r.Context(), part.offset, part.length)
 	if err != nil {
-		return missing(cp, err)
+		return err
 	}
 	defer body.Close()
 	detail := ""
 	if part.partial {
-		detail = part.contentRange(cp.Size)
+		detail = part.contentRange(f.size)
 	}
-	if err := h.Auth.Record(c, "download", "backup "+cp.ID+" of "+cp.DatabaseName+", "+cp.Key, "sent", detail); err != nil {
+	if err := h.Auth.Record(c, "download", f.audit, "sent", detail); err != nil {
 		return err
 	}
-	h.describe(c, cp, part)
+	f.describe(w.Header(), part)
 	status := http.StatusOK
 	if part.partial {
-		w.Header().Set("Content-Range", part.contentRange(cp.Size))
+		w.Header().Set("Content-Range", part.contentRange(f.size))
 		status = http.StatusPartialContent
 	}
 	w.WriteHeader(status)
@@ -101,9 +135,9 @@ func (h *Handler) send(c echo.Context, cp backup.Copy, part span) error {
 	if !part.partial {
 		sum = sha256.New()
 	}
-	if err := pump(w, body, part.length, sum, cp.SHA256); err != nil {
+	if err := pump(w, body, part.length, sum, f.sha256); err != nil {
 		if errors.Is(err, backup.ErrCorrupt) {
-			h.Log.ErrorContext(r.Context(), "download", "copy_id", cp.ID, "key", cp.Key, "error", err.Error())
+			h.Log.ErrorContext(r.Context(), "download", append([]any{"error", err.Error()}, f.log...)...)
 		}
 		panic(http.ErrAbortHandler) // the status has gone out: only a cut connection tells
 	}
@@ -137,15 +171,10 @@ func pump(w http.ResponseWriter, body io.Reader, length int64, sum hash.Hash, wa
 }
 
 // describe sets the headers that say what the body is.
-func (h *Handler) describe(c echo.Context, cp backup.Copy, part span) {
-	header := c.Response().Header()
-	kind, ext := "application/sql; charset=utf-8", ".sql"
-	if cp.Compression == backup.Gzip {
-		kind, ext = "application/gzip", ".sql.gz"
-	}
-	header.Set(echo.HeaderContentType, kind)
+func (f *stored) describe(header http.Header, part span) {
+	header.Set(echo.HeaderContentType, f.kind)
 	header.Set(echo.HeaderContentLength, strconv.FormatInt(part.length, 10))
-	header.Set(echo.HeaderContentDisposition, attachment(cp.DatabaseName+"-"+cp.Date.String()+ext))
+	header.Set(echo.HeaderContentDisposition, attachment(f.name))
 }
 
 // attachment makes a browser save the answer, under a file name that holds no
@@ -167,15 +196,15 @@ func digest(sha string) string {
 }
 
 // missing words an error of the bucket about an object that should be there.
-func missing(cp backup.Copy, err error) error {
+func missing(key, next string, err error) error {
 	if errors.Is(err, backup.ErrNotFound) || errors.Is(err, backup.ErrInvalid) {
 		return &backup.Error{
-			Kind: backup.ErrCorrupt, Message: "The object " + ui.Name(cp.Key) + " is not in the bucket as it was recorded.",
-			Next: "Choose another copy of this database.", Err: err,
+			Kind: backup.ErrCorrupt, Message: "The object " + ui.Name(key) + " is not in the bucket as it was recorded.",
+			Next: next, Err: err,
 		}
 	}
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &backup.Error{Kind: backup.ErrUnavailable, Message: "The bucket did not give the dump.", Next: "Try again in a minute.", Err: err}
+	return &backup.Error{Kind: backup.ErrUnavailable, Message: "The bucket did not give the file.", Next: "Try again in a minute.", Err: err}
 }

@@ -142,7 +142,7 @@ func (v variant) refused(cp backup.Copy, err error) error {
 func (h *Handler) openSQL(ctx context.Context, cp backup.Copy) (io.ReadCloser, error) {
 	body, err := archive.OpenSQL(ctx, h.Bucket, cp)
 	if err != nil {
-		return nil, missing(cp, err)
+		return nil, missing(cp.Key, "Choose another copy of this database.", err)
 	}
 	return body, nil
 }

@@ -34,6 +34,8 @@ type row struct {
 	Pinned      bool
 	Pin         string // where the form goes
 	What        string // which copy, for people who do not see the row
+	Archive     string // the week of the archive that holds it; "" for none
+	Alone       bool   // it lies there alone
 	Download    string
 }
 
@@ -59,15 +61,19 @@ func view(list []backup.Copy, q url.Values, next string, now time.Time, who ui.W
 		m.NextHref = "/list?" + keep.Encode()
 	}
 	for _, c := range list {
-		m.Rows = append(m.Rows, row{
-			Name: ui.Name(c.DatabaseName), Href: "/databases/" + ui.Ref(c.DatabaseName, c.DatabaseID),
-			Copy: showPath(c), Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
-			Consistency: string(c.Consistency), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
-			Download: downloadPath(c), Pinned: c.Pinned, Pin: "/backups/" + c.ID + "/pin",
-			What: ui.Name(c.DatabaseName) + " of " + c.Date.String(),
-		})
+		m.Rows = append(m.Rows, rowOf(c, now))
 	}
 	return m
+}
+
+func rowOf(c backup.Copy, now time.Time) row {
+	return row{
+		Name: ui.Name(c.DatabaseName), Href: "/databases/" + ui.Ref(c.DatabaseName, c.DatabaseID),
+		Copy: showPath(c), Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
+		Consistency: string(c.Consistency), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
+		Archive: c.Archived.Week, Alone: c.Location() == backup.InArchive, Download: downloadPath(c),
+		Pinned: c.Pinned, Pin: "/backups/" + c.ID + "/pin", What: ui.Name(c.DatabaseName) + " of " + c.Date.String(),
+	}
 }
 
 // expiry says until when a copy stays, and why.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -24,6 +25,7 @@ type model struct {
 	Facts      []ui.Definition
 	Started    ui.Moment
 	Error      string
+	Archive    string // the week of the archive that it made; "" for none
 	RetryOf    string
 	Rows       []row
 	Steps      []step
@@ -55,6 +57,9 @@ func view(j backup.Job, results []backup.Result, now time.Time, who ui.Who) mode
 		Cancelling: j.CancelRequestedAt != nil && !j.Status.Ended(), RetryOf: j.RetryOf,
 		Done: t.Succeeded + t.Failed + t.Skipped, Of: t.Databases, Failed: t.Failed,
 		Started: ui.Moment{Word: "not yet"},
+	}
+	if j.Kind == backup.JobArchive && j.Status == backup.JobCompleted && j.Totals.Bytes > 0 {
+		m.Archive = object.WeekOf(j.Date.Time()).String()
 	}
 	m.CanCancel = who.Operator && m.Open && j.CancelRequestedAt == nil
 	m.CanRetry = who.Operator && !m.Open && t.Failed > 0 && j.Kind == backup.JobBackup
