@@ -122,6 +122,7 @@ var layers = map[string][]string{
 	"migrations":       {},
 	"static":           {},
 	"docs":             {},
+	".ci":              {},
 	".":                {},
 }
 

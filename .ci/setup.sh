@@ -112,6 +112,12 @@ build_tool() {
 
 versitygw() { build_tool versitygw; }
 
+# Checks docs/alert-rules.yml in a test.
+promrules() {
+	mkdir -p .tools/bin
+	(cd .ci/tools/promrules && go build -o "$root/.tools/bin/" .)
+}
+
 tools() {
 	build_tool gofumpt
 	build_tool lint
@@ -120,13 +126,14 @@ tools() {
 if [ $# = 0 ]; then set -- all; fi
 for part in "$@"; do
 	case "$part" in
-	postgres | chromium | node | axe | versitygw | tools) "$part" ;;
+	postgres | chromium | node | axe | versitygw | promrules | tools) "$part" ;;
 	all)
 		postgres
 		chromium
 		node
 		axe
 		versitygw
+		promrules
 		tools
 		;;
 	*)

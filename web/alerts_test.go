@@ -14,6 +14,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/store"
+	"github.com/AutumnsGrove/Patina/web"
 )
 
 // deliver records a delivery of the bench's channel, and how it ended.
@@ -219,5 +220,39 @@ func TestUndeliveredBanner(t *testing.T) {
 	shown(olga, "1 alert is undelivered.") // the one that is still being tried
 	if res := olga.get("/"); strings.Contains(res.body, "told to nobody") {
 		t.Error("what was seen is still shown")
+	}
+}
+
+// Metrics are for whoever has their token, and for nobody else.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	const token = "metrics-token-canary"
+	b := newBench(t, func(c *web.Config) { c.MetricsToken = token })
+	b.works()
+	d, _, _ := b.database("groveauth")
+	b.job(backup.JobFailed, backup.ResultFailed, d)
+	b.deliver(store.DeliveryDead, 1, "")
+	res := b.program(token).get("/metrics")
+	if res.status != 200 || !strings.HasPrefix(res.header.Get("Content-Type"), "text/plain") {
+		t.Fatalf("%d %.300s", res.status, res.body)
+	}
+	for _, want := range []string{
+		`patina_database_copy_rows{database="groveauth"} 2000`, `patina_database_last_backup_failed{database="groveauth"} 1`, "patina_workers 1", "patina_queue_leader 1",
+		`patina_deliveries{status="dead"} 1`, `patina_backups_total{status="failed"} 1`, `patina_build_info{version="test"} 1`,
+	} {
+		if !strings.Contains(res.body, want) {
+			t.Errorf("lacks %s", want)
+		}
+	}
+	for _, bad := range []*client{b.program(""), b.program("metrics-token-wrong"), b.program(b.token(store.Admin, true)), b.browser()} {
+		if res := bad.get("/metrics"); res.status != http.StatusUnauthorized || strings.Contains(res.body, "patina_") {
+			t.Errorf("%d %.100s", res.status, res.body)
+		}
+	}
+	if strings.Contains(b.log.String(), token) {
+		t.Error("the token is in the log")
+	}
+	if res := newBench(t).program(token).get("/metrics"); res.status != http.StatusNotFound {
+		t.Errorf("without a token: %d", res.status)
 	}
 }

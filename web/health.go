@@ -9,6 +9,7 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/docs"
+	"github.com/AutumnsGrove/Patina/web/metrics"
 )
 
 // readyTimeout bounds how long one look at what we need may take.
@@ -19,8 +20,9 @@ func (s *Server) healthz(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string]string{"status": "ok", "version": s.cfg.Version})
 }
 
-// readyz is GET /readyz: whether Postgres, the schema and the bucket are as
-// they must be. Why one is not stays in the log: this route is open to all.
+// readyz is GET /readyz: whether Postgres, the schema, the bucket, the queue
+// and its leader are as they must be. Why one is not stays in the log: this
+// route is open to all.
 func (s *Server) readyz(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
@@ -35,6 +37,15 @@ func (s *Server) readyz(c echo.Context) error {
 	look("postgres", s.cfg.Store.Ping(ctx))
 	look("migrations", s.migrated(ctx))
 	look("bucket", s.bucketAnswers(ctx))
+	queue, err := s.cfg.Store.QueueState(ctx, metrics.Alive)
+	if err == nil && queue.Workers == 0 {
+		err = backup.Errorf(backup.ErrUnavailable, "no worker has been heard of lately")
+	}
+	look("queue", err)
+	if err == nil && !queue.Leader {
+		err = backup.Errorf(backup.ErrUnavailable, "no worker leads the queue")
+	}
+	look("leader", err)
 	return c.JSON(status, map[string]any{"status": map[bool]string{true: "ok", false: "failed"}[status == http.StatusOK], "checks": checks})
 }
 

@@ -58,7 +58,7 @@ func (s *Server) number(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			c.Error(err)
 		}
-		if strings.HasPrefix(c.Request().URL.Path, static.Prefix) || c.Path() == "/healthz" || c.Path() == "/readyz" {
+		if strings.HasPrefix(c.Request().URL.Path, static.Prefix) || c.Path() == "/healthz" || c.Path() == "/readyz" || c.Path() == "/metrics" {
 			return nil
 		}
 		actor := ""

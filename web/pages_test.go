@@ -192,7 +192,11 @@ func TestHealth(t *testing.T) {
 	if res := p.get("/healthz"); res.status != 200 || !strings.Contains(res.body, `"status":"ok"`) {
 		t.Errorf("healthz: %d %s", res.status, res.body)
 	}
-	if res := p.get("/readyz"); res.status != 200 || strings.Count(res.body, `"ok"`) != 4 {
+	if res := p.get("/readyz"); res.status != 503 || !strings.Contains(res.body, `"queue":"failed"`) || !strings.Contains(res.body, `"leader":"failed"`) || strings.Count(res.body, `"ok"`) != 3 {
+		t.Errorf("without a worker: %d %s", res.status, res.body)
+	}
+	b.works()
+	if res := p.get("/readyz"); res.status != 200 || strings.Count(res.body, `"ok"`) != 6 {
 		t.Errorf("readyz: %d %s", res.status, res.body)
 	}
 	bucket.broken.Store(true)

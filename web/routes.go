@@ -17,6 +17,7 @@ import (
 	"github.com/AutumnsGrove/Patina/web/databases"
 	"github.com/AutumnsGrove/Patina/web/history"
 	"github.com/AutumnsGrove/Patina/web/manual"
+	"github.com/AutumnsGrove/Patina/web/metrics"
 	"github.com/AutumnsGrove/Patina/web/overview"
 	"github.com/AutumnsGrove/Patina/web/restores"
 	"github.com/AutumnsGrove/Patina/web/ui"
@@ -42,6 +43,7 @@ func (s *Server) table() []Route {
 	guides := manual.Handler{Store: c.Store, Bucket: c.Bucket.String(), PublicURL: c.PublicURL, Clock: c.Clock}
 	log := audit.Handler{Store: c.Store}
 	told := alerts.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Channels: alerts.Channels{Sealer: c.Sealer, Sender: c.Sender}, Clock: c.Clock}
+	scrape := metrics.Handler{Store: c.Store, Token: c.MetricsToken, Version: c.Version, Clock: c.Clock}
 	return []Route{
 		{"GET", "/", auth.View, home.Home, false},
 		{"GET", "/status", auth.View, home.Status, false},
@@ -87,6 +89,7 @@ func (s *Server) table() []Route {
 		{"POST", "/setup", auth.Public, s.auth.Setup, false},
 		{"GET", "/healthz", auth.Public, s.healthz, false},
 		{"GET", "/readyz", auth.Public, s.readyz, false},
+		{"GET", "/metrics", auth.Public, scrape.Serve, false},
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup/dump"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/backup/restore"
+	"github.com/AutumnsGrove/Patina/jobs"
 	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/store/storetest"
 	"github.com/AutumnsGrove/Patina/web"
@@ -104,7 +105,7 @@ func (l *lockedBuffer) String() string {
 
 func newBench(t testing.TB, edit ...func(*web.Config)) *bench {
 	t.Helper()
-	b := &bench{t: t, store: storetest.New(t), asked: &requests{}, log: &lockedBuffer{}}
+	b := &bench{t: t, store: storetest.New(t, jobs.Migrate), asked: &requests{}, log: &lockedBuffer{}}
 	var err error
 	b.bucket, err = object.Open(t.Context(), "file://"+t.TempDir(), object.Config{})
 	must(t, err)
@@ -149,6 +150,14 @@ func (b *bench) channel(sealer *alert.Sealer, name string) {
 	c.SecretSealed, err = sealer.Seal(alert.NewSigningSecret(), alert.Purpose(c.ID, "secret"))
 	must(b.t, err)
 	_, err = b.store.InsertAlertConfig(b.t.Context(), c)
+	must(b.t, err)
+}
+
+// works lets a worker be alive and lead the queue.
+func (b *bench) works() {
+	b.t.Helper()
+	must(b.t, b.store.Beat(b.t.Context(), store.Process{ID: uuid.NewString(), Hostname: "here", PID: 1}))
+	_, err := b.store.Pool().Exec(b.t.Context(), "INSERT INTO river_leader (elected_at, expires_at, leader_id) VALUES (now(), now() + interval '1 hour', 'here')")
 	must(b.t, err)
 }
 

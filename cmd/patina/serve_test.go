@@ -85,9 +85,7 @@ func TestServe(t *testing.T) {
 		t.Fatal("the log does not say where the dashboard listens")
 	}
 	base := "http://" + addr[1]
-	if code := ask(t, "GET", base+"/readyz", "", "", nil); code != http.StatusOK {
-		t.Errorf("/readyz answers %d", code)
-	}
+	ready(t, base)
 	if code := ask(t, "GET", base+"/list", "wrong", "", nil); code != http.StatusUnauthorized {
 		t.Errorf("a wrong token gets %d", code)
 	}
@@ -117,6 +115,26 @@ func TestServe(t *testing.T) {
 	for _, secret := range []string{canary, bootstrapToken, e["PATINA_SECRET"]} {
 		if strings.Contains(r.text.String(), secret) {
 			t.Errorf("the log shows a secret:\n%s", r.text)
+		}
+	}
+}
+
+// ready waits until everything is as it must be: the queue takes a moment to
+// choose its leader.
+func ready(t *testing.T, base string) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		code := ask(t, "GET", base+"/readyz", "", "", nil)
+		if code == http.StatusOK {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatalf("/readyz still answers %d", code)
 		}
 	}
 }

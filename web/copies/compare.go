@@ -202,7 +202,7 @@ func compareError(ctx context.Context, before, after backup.Copy, err error) err
 			Next: "patina verify says which of them.", Err: err,
 		}
 	case errors.Is(err, backup.ErrNotFound):
-		return missing(after, err)
+		return missing(after.Key, "Choose another copy of this database.", err)
 	case errors.Is(err, dump.ErrInvalid):
 		return &backup.Error{Kind: backup.ErrInvalid, Message: "The two cannot be compared: " + strings.TrimPrefix(err.Error(), "invalid: ") + ".", Err: err}
 	}

@@ -133,6 +133,9 @@ func (h *Handler) load(ctx context.Context, db backup.Database) (facts, error) {
 	if f.Copies, err = h.Store.NewestCopies(ctx, db.ID, shown); err != nil {
 		return f, err
 	}
-	f.Results, err = h.Store.DatabaseResults(ctx, db.ID, time.Time{}, shown)
+	if f.Results, err = h.Store.DatabaseResults(ctx, db.ID, time.Time{}, shown); err != nil {
+		return f, err
+	}
+	f.Costs, err = h.Store.CostByMonth(ctx, db.ID, costMonths)
 	return f, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -17,7 +18,8 @@ type facts struct {
 	Standing backup.Standing
 	Copies   []backup.Copy   // newest first
 	Results  []backup.Result // newest first
-	Base     string          // what the address of this server begins with
+	Costs    []store.MonthCost
+	Base     string // what the address of this server begins with
 }
 
 // detail is one database as programs get it.
@@ -26,6 +28,7 @@ type detail struct {
 	Copies []copyRef   `json:"backups"`
 	Tables []tableJSON `json:"tables"`
 	Runs   []runJSON   `json:"history"`
+	Costs  []costJSON  `json:"cost_by_month"`
 }
 
 type copyRef struct {
@@ -56,10 +59,11 @@ type runJSON struct {
 	SizeBytes   int64               `json:"size_bytes"`
 	Rows        int64               `json:"rows"`
 	Error       string              `json:"error"`
+	Cost        backup.Cost         `json:"cost"`
 }
 
 func detailOf(f facts, now time.Time) detail {
-	d := detail{entry: entryOf(f.Standing, now), Copies: []copyRef{}, Tables: []tableJSON{}, Runs: []runJSON{}}
+	d := detail{entry: entryOf(f.Standing, now), Copies: []copyRef{}, Tables: []tableJSON{}, Runs: []runJSON{}, Costs: costsOf(f.Costs)}
 	for _, c := range f.Copies {
 		d.Copies = append(d.Copies, copyRef{c.ID, c.Date, c.Kind, c.Size, c.Rows, c.SHA256, c.Proof, c.TakenAt, downloadPath(c)})
 	}
@@ -67,7 +71,7 @@ func detailOf(f facts, now time.Time) detail {
 		d.Tables = append(d.Tables, tableJSON{s.Name, s.Kind, s.Rows, s.Length})
 	}
 	for _, r := range f.Results {
-		d.Runs = append(d.Runs, runJSON{r.JobID, r.Status, r.CreatedAt, r.CompletedAt, r.Duration.Milliseconds(), r.Size, r.Rows, r.Error})
+		d.Runs = append(d.Runs, runJSON{r.JobID, r.Status, r.CreatedAt, r.CompletedAt, r.Duration.Milliseconds(), r.Size, r.Rows, r.Error, r.Cost})
 	}
 	return d
 }
@@ -116,6 +120,7 @@ type model struct {
 	Findings    []string
 	Copies      []copyRow
 	Runs        []runRow
+	Costs       []costRow
 	AllCopies   string
 	AllJobs     string
 }
@@ -149,6 +154,7 @@ type runRow struct {
 	Mark              ui.Mark
 	At                ui.Moment
 	Took, Rows, Error string
+	Cost              string
 }
 
 func view(f facts, now time.Time, who ui.Who) model {
@@ -197,6 +203,7 @@ func view(f facts, now time.Time, who ui.Who) model {
 	for _, r := range f.Results {
 		m.Runs = append(m.Runs, runRowOf(r, now))
 	}
+	m.Costs = costRows(f.Costs)
 	return m
 }
 
@@ -253,6 +260,7 @@ func runRowOf(r backup.Result, now time.Time) runRow {
 	if r.Status == backup.ResultSuccess {
 		v.Rows = ui.Count(r.Rows)
 	}
+	v.Cost = costWords(r.Cost)
 	if r.Duration > 0 {
 		v.Took = ui.Took(r.Duration)
 	}
