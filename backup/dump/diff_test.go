@@ -3,6 +3,8 @@ package dump
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -293,4 +295,34 @@ func TestCells(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzDiff compares two sections of any text: it may refuse them, and must
+// neither panic nor go on for ever, nor find a difference of a text from itself.
+func FuzzDiff(f *testing.F) {
+	const (
+		rows   = "-- table: t\nDROP TABLE IF EXISTS \"t\";\nCREATE TABLE t(k INTEGER PRIMARY KEY, v);\nINSERT INTO \"t\" VALUES(1,'a');\nINSERT INTO \"t\" VALUES(2,X'00');\n"
+		staged = "-- table: t\nCREATE TABLE t(k, v, PRIMARY KEY(k DESC)) WITHOUT ROWID;\nCREATE TABLE \"patina_stage\"(c INTEGER,s INTEGER,v,PRIMARY KEY(c,s));\nINSERT INTO \"patina_stage\" VALUES(1,0,'long');\n" +
+			"INSERT INTO \"t\" VALUES(9e999,(SELECT CAST(group_concat(v,'') AS TEXT) FROM(SELECT v FROM \"patina_stage\" WHERE c=1 ORDER BY s)));\nDELETE FROM \"patina_stage\";\nDROP TABLE \"patina_stage\";\n"
+	)
+	f.Add([]byte(rows), []byte(staged))
+	f.Add([]byte(rows), []byte("-- table: t\nCREATE TABLE t(a, b);\nINSERT INTO \"t\"(rowid,\"a\",\"b\") VALUES(-1,(1.5*2.0),NULL);\nCREATE INDEX i ON t(a);\n"))
+	f.Add([]byte(rows), []byte("-- table: t\nCREATE TABLE t(a COLLATE NOCASE, b AS (a) STORED, PRIMARY KEY(a)) WITHOUT ROWID;\nINSERT INTO \"t\" VALUES('b');\nINSERT INTO \"t\" VALUES('A');\n"))
+	side := func(text []byte, kind string) Side {
+		n := int64(bytes.Count(text, []byte("INSERT INTO \"t\"")))
+		hash := sha256.Sum256(text)
+		return sideOf(text, Contents{Sections: []Section{{Name: "t", Kind: kind, Length: int64(len(text)), Rows: n, SHA256: hex.EncodeToString(hash[:])}}})
+	}
+	f.Fuzz(func(t *testing.T, x, y []byte) {
+		for _, kind := range []string{KindTable, KindVirtual, KindSchema} {
+			for _, opt := range []DiffOptions{{}, {Row: func(RowDiff) error { return nil }}} {
+				a, b := side(x, kind), side(y, kind)
+				_, _ = diff(a, b, opt, 2, 10)
+				b = side(append(bytes.Clone(x), "-- note: nothing\n"...), kind)
+				if d, err := diff(a, b, opt, 2, 10); err == nil && !d.Same() && kind != KindSchema {
+					t.Fatalf("%q differs from itself: %+v", x, d)
+				}
+			}
+		}
+	})
 }
