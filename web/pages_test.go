@@ -75,7 +75,7 @@ func TestGuide(t *testing.T) {
 	guide := p.get("/restore-guide/groveauth").body
 	for _, want := range []string{
 		d.ID, c.SHA256, c.Key, older.ID, b.http.URL + "/download/" + c.Date.String() + "/groveauth?backup=" + c.ID,
-		"&for=d1", "wrangler d1 time-travel", "wrangler d1 execute groveauth-restored --remote", "| `users` | 2,000 |", "sha256sum -c", "| size | ",
+		"&for=d1", "wrangler d1 time-travel", "wrangler d1 execute --remote --file=groveauth-" + c.Date.String() + ".d1.sql groveauth-restored", "patina restore " + c.ID + " --in-place groveauth --confirm groveauth", "| `users` | 2,000 |", "sha256sum -c", "| size | ",
 	} {
 		if !strings.Contains(guide, want) {
 			t.Errorf("the guide lacks %q", want)
@@ -83,6 +83,10 @@ func TestGuide(t *testing.T) {
 	}
 	if strings.Contains(guide, "| object | `"+bad.Key) || strings.Contains(guide, "<no value>") || strings.Contains(guide, "%!") {
 		t.Error("the guide restores a suspect copy, or is not filled in")
+	}
+	file := p.get("/restore-guide/groveauth?format=markdown", "Accept", "text/html")
+	if !strings.HasPrefix(file.body, "# Restore groveauth\n") || file.header.Get("Content-Disposition") != `attachment; filename=restore-groveauth.md` || file.header.Get("Content-Type") != "text/markdown; charset=utf-8" {
+		t.Errorf("as a file: %v %.100s", file.header, file.body)
 	}
 	// No guide hands the raw file to wrangler.
 	for line := range strings.Lines(guide) {

@@ -52,20 +52,37 @@ func TestNewest(t *testing.T) {
 	if got := newest([]backup.Copy{suspect, quarantined, good, older}); got.ID != "g" {
 		t.Errorf("the guide restores %s", got.ID)
 	}
+	proven := backup.Copy{ID: "p", TakenAt: now.Add(-30 * time.Hour), Proof: backup.ProofProven}
+	all := []backup.Copy{suspect, quarantined, good, older, proven}
+	g, err := newGuide(guide{Now: now}, all, func(id string) (backup.Copy, error) { return proven, nil })
+	if err != nil || newest(all).ID != "p" || g.Newest.ID != "p" || g.Newer == nil || g.Newer.ID != "g" {
+		t.Errorf("of a proven one and newer ones the guide takes %s, and names %+v (%v)", g.Newest.ID, g.Newer, err)
+	}
 }
 
-func TestGuideQuotesNames(t *testing.T) {
+func TestAdvice(t *testing.T) {
 	t.Parallel()
-	c := backup.Copy{ID: "c1", DatabaseName: "a'; rm -rf ~; '", DatabaseID: "i1", Date: backup.Date{Year: 2026, Month: 11, Day: 23}, Key: "daily/2026-11-23/a.sql", SHA256: "ab"}
-	g := guide{Database: backup.Database{ID: "i1", Name: c.DatabaseName}, Base: "http://h", Now: time.Now(), Copies: []backup.Copy{c}, Newest: &c}
-	text, err := g.text()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), `npx wrangler d1 time-travel info 'a'\''; rm -rf ~; '\'''`) {
-		t.Errorf("the name is not quoted: %s", text)
-	}
-	if strings.Count(string(text), "```")%2 != 0 {
-		t.Error("a block of code is not closed")
+	now := time.Now()
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		age      time.Duration
+		bookmark string
+		gone     bool
+		says     string
+		reaches  bool
+	}{
+		{6 * time.Hour, "b", false, "on every plan", true},
+		{8 * day, "b", false, "On a paid plan", true},
+		{31 * day, "b", false, "the copy is the way", false},
+		{6 * time.Hour, "", false, "has no bookmark", false},
+		{6 * time.Hour, "b", true, "went with the database", false},
+	} {
+		d := backup.Database{}
+		if c.gone {
+			d.GoneAt = &now
+		}
+		if a := advise(d, backup.Copy{TakenAt: now.Add(-c.age), BookmarkBefore: c.bookmark}, now); a.Reaches != c.reaches || !strings.Contains(a.Text, c.says) {
+			t.Errorf("after %v: %+v", c.age, a)
+		}
 	}
 }

@@ -6,6 +6,7 @@ package manual
 
 import (
 	"context"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -26,14 +27,15 @@ type Handler struct {
 	Clock     func() time.Time
 }
 
-// Guide is GET /restore-guide/:db: Markdown to programs, a page to people.
+// Guide is GET /restore-guide/:db: Markdown to programs, a page to people, and
+// with ?format=markdown a file to both.
 func (h *Handler) Guide(c echo.Context) error {
 	ctx, who := c.Request().Context(), auth.Of(c)
 	db, err := auth.Database(ctx, h.Store, who, c.Param("db"))
 	if err != nil {
 		return err
 	}
-	copies, err := h.Store.NewestCopies(ctx, db.ID, shown)
+	copies, err := h.Store.NewestCopies(ctx, db.ID, looked)
 	if err != nil {
 		return err
 	}
@@ -41,7 +43,12 @@ func (h *Handler) Guide(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if ui.FaceOf(c.Request()) == ui.JSON {
+	file := c.QueryParam("format") == "markdown"
+	if file {
+		name := ui.FileName("restore-" + db.Name + ".md")
+		c.Response().Header().Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	}
+	if file || ui.FaceOf(c.Request()) == ui.JSON {
 		return c.Blob(http.StatusOK, "text/markdown; charset=utf-8", text)
 	}
 	html, err := render(text)
@@ -52,18 +59,13 @@ func (h *Handler) Guide(c echo.Context) error {
 }
 
 func (h *Handler) fill(ctx context.Context, c echo.Context, db backup.Database, copies []backup.Copy) ([]byte, error) {
-	g := guide{
-		Database: db, Bucket: h.Bucket, Base: strings.TrimSuffix(h.PublicURL, "/"), Now: h.Clock(), Copies: copies,
-	}
+	g := guide{Database: db, Bucket: h.Bucket, Base: strings.TrimSuffix(h.PublicURL, "/"), Now: h.Clock()}
 	if g.Base == "" {
 		g.Base = "http://" + ui.Name(c.Request().Host)
 	}
-	if len(copies) > 0 {
-		full, err := h.Store.Copy(ctx, newest(copies).ID)
-		if err != nil {
-			return nil, err
-		}
-		g.Newest = &full
+	g, err := newGuide(g, copies, func(id string) (backup.Copy, error) { return h.Store.Copy(ctx, id) })
+	if err != nil {
+		return nil, err
 	}
 	return g.text()
 }
