@@ -142,7 +142,7 @@ type Cost struct {
 // Request asks the job layer for work. Exactly one action.
 type Request struct {
 	Action         Action
-	Databases      []string // names, for ActionBackup; empty means all
+	Databases      []string // names, for ActionBackup; empty means all. For ActionErase one UUID
 	JobID          string   // for ActionCancel and ActionRetry
 	CopyID         string   // for ActionProve and ActionRestore
 	Values         bool     // for ActionProve: compare with the source too, by value
@@ -170,6 +170,7 @@ const (
 	ActionArchive Action = "archive" // one week
 	ActionCleanup Action = "cleanup" // what has expired, and both ways between catalogue and bucket
 	ActionTest    Action = "test"    // a message to one alert channel
+	ActionErase   Action = "erase"   // all copies of one database that is gone
 )
 
 // Started answers a Request.

@@ -10,12 +10,15 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/export"
+	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/backup/retention"
 	"github.com/AutumnsGrove/Patina/store"
 )
 
@@ -25,9 +28,12 @@ const childEnv = "PATINA_JOBS_CHILD"
 // childConfig tells a child process, which is a started Runner, where to stop.
 type childConfig struct {
 	URL, Dir string
-	KillAt   string // the step before which it kills itself with SIGKILL
-	SQLite   string // a folder of SQLite files to export for true; "": stand-ins
-	HoldAt   string // the step at which it waits for a line on stdin: "export" is within the export
+	KillAt   string    // the step before which it kills itself with SIGKILL
+	SQLite   string    // a folder of SQLite files to export for true; "": stand-ins
+	Bucket   string    // of a vault, by its URL; "": a folder at Dir
+	Now      time.Time // what its clock shows; zero: the true time
+	Weekly   int       // weeks that it keeps archives
+	HoldAt   string    // the step at which it waits for a line on stdin: "export" is within the export
 }
 
 // childMain is the child: it prints each step on a line of its own, and stops
@@ -45,8 +51,17 @@ func childMain() int {
 	}
 	defer s.Close()
 	in := bufio.NewReader(os.Stdin)
+	seen := map[string]int{}
+	var mu sync.Mutex
 	step := func(name string) {
+		mu.Lock()
+		seen[name]++
+		nth := fmt.Sprintf("%s-%d", name, seen[name])
+		mu.Unlock()
 		fmt.Println(name)
+		if nth == c.KillAt {
+			name = nth
+		}
 		switch name {
 		case c.KillAt:
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -63,12 +78,26 @@ func childMain() int {
 		step("exported")
 		return m, err
 	}
-	change := func(c *Config) { c.Hook = step }
+	change := func(cfg *Config) {
+		cfg.Hook, cfg.Keep = step, retention.Fixed{Weekly: c.Weekly}
+		if !c.Now.IsZero() {
+			cfg.Clock = func() time.Time { return c.Now }
+		}
+	}
+	over := func(cfg *Config) {
+		overFiles(c.SQLite, c.Dir)(cfg)
+		if c.Bucket == "" {
+			return
+		}
+		if cfg.Bucket, err = object.Open(ctx, c.Bucket, object.Config{}); err != nil {
+			panic(err)
+		}
+	}
 	var r *Runner
 	if c.SQLite == "" {
 		r, err = newTestRunner(s, exp, out, change)
 	} else {
-		r, err = newTestRunner(s, nil, nil, change, overFiles(c.SQLite, c.Dir))
+		r, err = newTestRunner(s, nil, nil, over, change)
 	}
 	if err != nil {
 		return fail(err)

@@ -70,6 +70,8 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 	river.AddWorker(workers, &proveCopyWorker{r: r})
 	river.AddWorker(workers, &drillWorker{r: r})
 	river.AddWorker(workers, &metaWorker{r: r})
+	river.AddWorker(workers, &cleanupWorker{r: r})
+	river.AddWorker(workers, &scrubWorker{r: r})
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Store.Pool()), &river.Config{
 		ID:      r.process.ID,
 		Logger:  slog.New(quiet{cfg.Log.Handler()}),
@@ -80,6 +82,7 @@ func New(_ context.Context, cfg Config) (*Runner, error) {
 			queueAlert:         {MaxWorkers: 4},
 			queueRestore:       {MaxWorkers: 2},
 			queueDrill:         {MaxWorkers: 1},
+			queueCleanup:       {MaxWorkers: 1},
 			river.QueueDefault: {MaxWorkers: 4},
 		},
 		FetchCooldown:     cfg.Timing.Fetch,

@@ -10,6 +10,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/backup/retention"
 	"github.com/AutumnsGrove/Patina/backup/source"
 	"github.com/AutumnsGrove/Patina/store"
 )
@@ -25,10 +26,13 @@ type Config struct {
 	Log     *slog.Logger                        // nil: discarded
 	Clock   func() time.Time                    // nil: time.Now
 
-	Nightly   string // cron spec, UTC; "0 3 * * *"
-	Weekly    string // cron spec, UTC; "0 4 * * 0"
-	Discovery string // cron spec, UTC; "30 2 * * *"
-	Drill     string // cron spec, UTC; "0 6 1 * *"
+	Nightly   string          // cron spec, UTC; "0 3 * * *"
+	Weekly    string          // cron spec, UTC; "0 4 * * 0"
+	Discovery string          // cron spec, UTC; "30 2 * * *"
+	Drill     string          // cron spec, UTC; "0 6 1 * *"
+	Cleanup   string          // cron spec, UTC; "0 5 * * 0"
+	Scrub     string          // cron spec, UTC; "30 5 * * *"
+	Keep      retention.Fixed // what the environment says of how long copies stay
 
 	Concurrency int                // exports at once over all processes; 3
 	Compress    backup.Compression // none
@@ -99,6 +103,8 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Discovery, "30 2 * * *")
 	def(&c.Drill, "0 6 1 * *")
 	def(&c.Summary, "0 8 * * *")
+	def(&c.Cleanup, "0 5 * * 0")
+	def(&c.Scrub, "30 5 * * *")
 	def(&c.Concurrency, 3)
 	def(&c.Compress, backup.Plain)
 	def(&c.Attempts, 3)
@@ -120,7 +126,7 @@ func (c Config) withDefaults() (Config, error) {
 		problems = append(problems, backup.Errorf(backup.ErrInvalid, "concurrency %d is not between 1 and 100", c.Concurrency))
 	}
 	problems = append(problems, CheckNightly(c.Nightly))
-	for _, spec := range []string{c.Weekly, c.Discovery, c.Drill, c.Summary} {
+	for _, spec := range []string{c.Weekly, c.Discovery, c.Drill, c.Summary, c.Cleanup, c.Scrub} {
 		_, err := parseSpec(spec)
 		problems = append(problems, err)
 	}

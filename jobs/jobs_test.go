@@ -109,7 +109,7 @@ func (b *bench) runner(exp exporter, change ...func(*Config)) *Runner {
 
 func newTestRunner(s *store.Store, exp exporter, out *folder, change ...func(*Config)) (*Runner, error) {
 	cfg := Config{
-		Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Weekly: never, Drill: never, Timing: quick,
+		Store: s, Bucket: bucket{}, Source: func(backup.Database) source.Source { return nil }, Nightly: never, Weekly: never, Drill: never, Cleanup: never, Scrub: never, Timing: quick,
 		Backoff: func(int) time.Duration { return 10 * time.Millisecond }, SoftStopTimeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
 		Sealer: testSealer(), Summary: never,
 		Sender: alert.NewSender(alert.Allow{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "test", time.Now),

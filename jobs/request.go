@@ -42,6 +42,10 @@ func (r *Runner) Request(ctx context.Context, req backup.Request) (backup.Starte
 			started, err = r.requestCancel(ctx, tx, s, req)
 		case backup.ActionArchive:
 			started, err = r.requestArchive(ctx, tx, s, req)
+		case backup.ActionCleanup:
+			started, err = r.requestCleanup(ctx, tx, s, req)
+		case backup.ActionErase:
+			started, err = r.requestErase(ctx, tx, s, req)
 		case backup.ActionRestore:
 			started, err = r.requestRestore(ctx, tx, s, req)
 		case backup.ActionProve:

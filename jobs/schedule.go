@@ -20,6 +20,8 @@ const (
 	DiscoverySchedule = "discovery"
 	DrillSchedule     = "drill"
 	SummarySchedule   = "summary"
+	CleanupSchedule   = "cleanup"
+	ScrubSchedule     = "scrub"
 )
 
 // The kinds of schedule.
@@ -29,6 +31,8 @@ const (
 	kindDiscovery = "discovery"
 	kindDrill     = "drill"
 	kindSummary   = "summary"
+	kindCleanup   = "cleanup"
+	kindScrub     = "scrub"
 )
 
 // parseSpec reads a cron spec of five fields, or @daily and its like, in UTC.
@@ -102,6 +106,8 @@ func (r *Runner) enterSchedules(ctx context.Context) error {
 		{ID: WeeklySchedule, Kind: kindArchive, Spec: r.cfg.Weekly},
 		{ID: DrillSchedule, Kind: kindDrill, Spec: r.cfg.Drill},
 		{ID: SummarySchedule, Kind: kindSummary, Spec: r.cfg.Summary},
+		{ID: CleanupSchedule, Kind: kindCleanup, Spec: r.cfg.Cleanup},
+		{ID: ScrubSchedule, Kind: kindScrub, Spec: r.cfg.Scrub},
 	} {
 		sc.CreatedAt = now
 		if _, err := r.store.PutSchedule(ctx, sc); err != nil {
@@ -130,7 +136,7 @@ func (r *Runner) tick(ctx context.Context) error {
 	}
 	for _, sc := range schedules {
 		switch sc.Kind {
-		case kindBackup, kindDiscovery, kindDrill, kindSummary:
+		case kindBackup, kindDiscovery, kindDrill, kindSummary, kindCleanup, kindScrub:
 		case kindArchive:
 			if err := r.resumeWeekly(ctx, sc); err != nil {
 				return err
@@ -243,6 +249,10 @@ func (r *Runner) startSlot(ctx context.Context, tx pgx.Tx, s *store.Store, sc st
 		return r.startWeekly(ctx, tx, s, sc.ID, slot)
 	case kindDrill:
 		jobID, err = r.startDrillSlot(ctx, tx, s, sc.ID, slot)
+	case kindScrub:
+		return "", true, r.queueScrub(ctx, tx, s, sc.ID, slot)
+	case kindCleanup:
+		jobID, err = r.startCleanupSlot(ctx, tx, s, sc.ID, slot)
 	default:
 		jobID, err = r.startNightly(ctx, tx, s, sc.ID, slot)
 	}

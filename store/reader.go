@@ -108,7 +108,8 @@ func (s *Store) renew(ctx context.Context, ids []string, ended chan<- struct{}) 
 // Readers tells what is being read now: by a copy's id, or an archive's week,
 // what is done with it.
 func (s *Store) Readers(ctx context.Context) (map[string]string, error) {
-	rows, err := s.db.Query(ctx, "SELECT what, doing FROM readers WHERE until > clock_timestamp() ORDER BY id")
+	rows, err := s.db.Query(ctx, `SELECT what, doing FROM readers WHERE until > clock_timestamp()
+		UNION ALL SELECT copy_id::text, 'a restore' FROM `+openRestores)
 	if err != nil {
 		return nil, wrapErr("list readers", err)
 	}
@@ -120,6 +121,10 @@ func (s *Store) Readers(ctx context.Context) (map[string]string, error) {
 	})
 	return reading, wrapErr("list readers", err)
 }
+
+// openRestores are the restores that read a copy, or will: one that died reads on
+// when it is taken up again.
+const openRestores = "restores JOIN backup_jobs j USING (id) WHERE copy_id IS NOT NULL AND j.status IN ('queued', 'running')"
 
 // ForgetReaders removes those that have run out.
 func (s *Store) ForgetReaders(ctx context.Context) error {

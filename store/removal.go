@@ -115,7 +115,8 @@ func (s *Store) drop(ctx context.Context, id, reason string, now time.Time, chec
 // unread refuses where something reads one of these.
 func (s *Store) unread(ctx context.Context, what ...string) error {
 	var reading bool
-	err := s.db.QueryRow(ctx, "SELECT EXISTS (SELECT FROM readers WHERE what = ANY($1) AND until > clock_timestamp())", what).Scan(&reading)
+	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM readers WHERE what = ANY($1) AND until > clock_timestamp())
+		OR EXISTS (SELECT FROM `+openRestores+" AND copy_id::text = ANY($1))", what).Scan(&reading)
 	if err == nil && reading {
 		err = ErrReading
 	}

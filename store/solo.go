@@ -65,3 +65,13 @@ func (s *Store) LostJobs(ctx context.Context) ([]string, error) {
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return ids, wrapErr("list lost jobs", err)
 }
+
+// OpenJobs gives the jobs of a kind that have not ended, oldest first.
+func (s *Store) OpenJobs(ctx context.Context, kind backup.JobKind) ([]string, error) {
+	rows, err := s.db.Query(ctx, "SELECT id::text FROM backup_jobs WHERE status IN ('queued', 'running') AND kind = $1 ORDER BY created_at, id", kind)
+	if err != nil {
+		return nil, wrapErr("list open jobs", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, wrapErr("list open jobs", err)
+}

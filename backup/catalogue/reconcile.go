@@ -109,7 +109,11 @@ func (r *reconciler) enter(want Listed) {
 		add(entry{Gap: Gap{Key: object.ManifestKey(key)}, any: true})
 	}
 	for i := range want.Copies {
-		if c := &want.Copies[i]; !c.ObjectGone {
+		c := &want.Copies[i]
+		if c.ObjectGone { // what was damaged may lie there still, and its archive stands in for it
+			add(entry{Gap: Gap{Key: c.Key}, any: true})
+			add(entry{Gap: Gap{Key: object.ManifestKey(c.Key)}, any: true})
+		} else {
 			add(entry{Gap: Gap{Key: c.Key, Want: c.Size, Copy: c}, any: c.QuarantinedAt != nil})
 			add(entry{Gap: Gap{Key: object.ManifestKey(c.Key), Copy: c}, any: c.QuarantinedAt != nil, manifest: true})
 		}

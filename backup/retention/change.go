@@ -2,6 +2,7 @@ package retention
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
@@ -78,7 +79,7 @@ type fate struct{ any, whole []bool }
 func dropped(h Holdings, p Plan) fate {
 	archive := map[string]bool{} // week → stays
 	for i, a := range h.Archives {
-		archive[a.Week] = !p.Archives[i].Drop
+		archive[a.Week] = !p.Archives[i].goes()
 	}
 	f := fate{make([]bool, len(h.Copies)), make([]bool, len(h.Copies))}
 	for i, c := range h.Copies {
@@ -86,6 +87,10 @@ func dropped(h Holdings, p Plan) fate {
 		own := !c.ObjectGone && !p.Copies[i].Drop
 		f.whole[i] = !own && !there
 		f.any[i] = !c.ObjectGone && !own || c.ObjectGone && archived && !there
+	}
+	for _, r := range p.Rescue {
+		i := slices.IndexFunc(h.Copies, func(c backup.Copy) bool { return c.ID == r.Copy.ID })
+		f.any[i], f.whole[i] = false, false
 	}
 	return f
 }
@@ -174,8 +179,8 @@ func restrain(after, before Plan, p Pending) Plan {
 	hold := func(list []Decision, was []Decision) []Decision {
 		out := make([]Decision, len(list))
 		for i, dec := range list {
-			if dec.Drop && !was[i].Drop {
-				dec.Drop, dec.Held = false, held
+			if dec.goes() && !was[i].goes() {
+				dec.Drop, dec.once, dec.Held = false, false, held
 			}
 			out[i] = dec
 		}

@@ -257,7 +257,7 @@ func (d *decider) archive(a backup.Archive, own []Decision) (Decision, []Rescue)
 		}
 	}
 	if len(rescue) > 0 {
-		dec.Drop, dec.Held = false, fmt.Sprintf("%d of its copies must be taken out first, the one of %s for %s among them: %s",
+		dec.Drop, dec.once, dec.Held = false, dec.Drop, fmt.Sprintf("%d of its copies must be taken out first, the one of %s for %s among them: %s",
 			len(rescue), rescue[0].Copy.DatabaseName, rescue[0].Copy.Date, rescue[0].Reason)
 	}
 	return dec, rescue
@@ -266,14 +266,14 @@ func (d *decider) archive(a backup.Archive, own []Decision) (Decision, []Rescue)
 // settle holds back what may not go although its time has come.
 func (d *decider) settle(id string, dec Decision) Decision {
 	dec.ID = id
-	if !dec.Drop {
+	if !dec.goes() {
 		return dec
 	}
 	if reader := d.h.Reading[id]; reader != "" {
-		dec.Drop, dec.Held = false, "it is being read: "+reader
+		dec.Drop, dec.once, dec.Held = false, false, "it is being read: "+reader
 	}
 	if d.held != "" {
-		dec.Drop, dec.Held = false, d.held
+		dec.Drop, dec.once, dec.Held = false, false, d.held
 	}
 	return dec
 }

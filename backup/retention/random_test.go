@@ -138,20 +138,25 @@ func (w *world) events() {
 	}
 }
 
-// usable tells whether a copy can be read.
-func usable(h Holdings, c backup.Copy) bool {
-	return c.QuarantinedAt == nil && (!c.ObjectGone || inGood(h, c))
+// whole gives the weeks of the archives that can be relied on.
+func whole(h Holdings) map[string]bool {
+	weeks := map[string]bool{}
+	for _, a := range h.Archives {
+		weeks[a.Week] = a.QuarantinedAt == nil
+	}
+	return weeks
 }
 
-func inGood(h Holdings, c backup.Copy) bool {
-	return slices.ContainsFunc(h.Archives, func(a backup.Archive) bool { return a.Week == c.Archived.Week && a.QuarantinedAt == nil })
+// usable tells whether a copy can be read.
+func usable(weeks map[string]bool, c backup.Copy) bool {
+	return c.QuarantinedAt == nil && (!c.ObjectGone || weeks[c.Archived.Week])
 }
 
 // newestProven gives, for each database, when its newest proven copy was taken.
 func newestProven(h Holdings, now time.Time) map[string]time.Time {
-	out := map[string]time.Time{}
+	out, weeks := map[string]time.Time{}, whole(h)
 	for _, c := range h.Copies {
-		if c.Proof == backup.ProofProven && usable(h, c) && c.TakenAt.After(out[c.DatabaseID]) && !c.TakenAt.After(now) {
+		if c.Proof == backup.ProofProven && usable(weeks, c) && c.TakenAt.After(out[c.DatabaseID]) && !c.TakenAt.After(now) {
 			out[c.DatabaseID] = c.TakenAt
 		}
 	}
@@ -160,23 +165,30 @@ func newestProven(h Holdings, now time.Time) map[string]time.Time {
 
 // restorable gives the copies that can be read, and the databases' dates of
 // which something good is stored.
-func restorable(h Holdings) map[string]bool {
-	out := map[string]bool{}
+func restorable(h Holdings) (ids map[string]bool, dates map[dateOf]bool) {
+	ids, dates = map[string]bool{}, map[dateOf]bool{}
+	weeks := whole(h)
 	for _, c := range h.Copies {
-		if usable(h, c) {
-			out[c.ID] = true
+		if usable(weeks, c) {
+			ids[c.ID] = true
 			if c.Proof != backup.ProofSuspect {
-				out[c.DatabaseID+c.Date.String()] = true
+				dates[dateOf{c.DatabaseID, c.Date}] = true
 			}
 		}
 	}
-	return out
+	return ids, dates
+}
+
+type dateOf struct {
+	database string
+	date     backup.Date
 }
 
 // clean carries a plan out as cleanup does, and looks at what it did.
 func (w *world) clean() {
 	before := w.h
-	newest, readable := newestProven(before, w.now), restorable(before)
+	newest := newestProven(before, w.now)
+	readable, _ := restorable(before)
 	plan, state := Cautious(w.h, w.p, w.state, w.now)
 	w.allowed(before, plan)
 	w.h = apply(w.h, plan)
@@ -190,20 +202,21 @@ func (w *world) clean() {
 	if c, a := rest.Drops(); c+a+len(rest.Rescue) != 0 {
 		w.failf("done twice, it still drops %d copies and %d archives, and takes out %d", c, a, len(rest.Rescue))
 	}
+	left, dates := restorable(w.h)
+	still := newestProven(w.h, w.now)
 	for id, at := range newest {
-		if got := newestProven(w.h, w.now)[id]; !got.Equal(at) {
+		if got := still[id]; !got.Equal(at) {
 			w.failf("the newest proven copy of %s was of %s and is of %s", id, stamp(at), stamp(got))
 		}
 	}
-	left := restorable(w.h)
 	for _, c := range before.Copies {
 		if c.Pinned && readable[c.ID] && !left[c.ID] {
 			w.failf("the pinned %s is gone", c.ID)
 		}
 	}
-	for name, dates := range w.ever {
-		for date := range dates {
-			if !date.Time().Before(backup.DateOf(w.now).AddDays(-7*w.weeks+1).Time()) && !left[name+date.String()] {
+	for name, ever := range w.ever {
+		for date := range ever {
+			if !date.Time().Before(backup.DateOf(w.now).AddDays(-7*w.weeks+1).Time()) && !dates[dateOf{name, date}] {
 				w.failf("%s cannot be restored for %s, which is within %d weeks", name, date, w.weeks)
 			}
 		}
@@ -215,7 +228,7 @@ func (w *world) clean() {
 
 // allowed looks at each deletion by itself: I4.
 func (w *world) allowed(h Holdings, plan Plan) {
-	staying := map[string]bool{} // weeks of archives that stay
+	staying, weeks := map[string]bool{}, whole(h)
 	for i, d := range plan.Archives {
 		a := h.Archives[i]
 		staying[a.Week] = !d.Drop
@@ -228,7 +241,7 @@ func (w *world) allowed(h Holdings, plan Plan) {
 		if d.Reason == "" {
 			w.failf("%s has no reason", c.ID)
 		}
-		if c.ObjectGone && c.Pinned && usable(h, c) && !staying[c.Archived.Week] {
+		if c.ObjectGone && c.Pinned && usable(weeks, c) && !staying[c.Archived.Week] {
 			w.failf("the archive %s goes with the pinned %s of %s", c.Archived.Week, c.DatabaseName, c.Date)
 		}
 		if !d.Drop {
@@ -241,7 +254,7 @@ func (w *world) allowed(h Holdings, plan Plan) {
 			w.failf("%s goes: %+v, %+v", c.ID, c, d)
 		case c.Kind == backup.Daily && suspect && !old, c.Kind == backup.Manual && !old, c.Kind == backup.Safety && !old:
 			w.failf("%s goes too early: %+v", c.ID, d)
-		case c.Kind == backup.Daily && !suspect && !inGood(h, c):
+		case c.Kind == backup.Daily && !suspect && !weeks[c.Archived.Week]:
 			w.failf("the daily %s of %s goes and sits in no verified archive", c.DatabaseName, c.Date)
 		case c.Kind == backup.Daily && !suspect && backup.DateOf(w.now).AddDays(-w.p.Daily).Time().Before(c.Date.Time()):
 			w.failf("the daily %s of %s goes within its days", c.DatabaseName, c.Date)

@@ -38,7 +38,12 @@ type Decision struct {
 	Until  *time.Time // when it may go; nil: no end is set
 	Reason string     // why it stays until then
 	Held   string     // why it stays although its time has come; "" otherwise
+
+	once bool // an archive that goes once what is needed was taken out of it
 }
+
+// goes tells whether it goes in the end.
+func (d Decision) goes() bool { return d.Drop || d.once }
 
 // Rescue is a copy that lies in an archive alone and must become an object of
 // its own, under kept/, before the archive may go.
