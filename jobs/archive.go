@@ -94,7 +94,7 @@ func (a *archiving) run(ctx context.Context) error {
 		if len(plan.Copies) == 0 {
 			return a.end(ctx, backup.Totals{Skipped: len(plan.Missing)}, "there was no copy to put into an archive", nil)
 		}
-		m, adopted, err := archive.Make(ctx, a.r.cfg.Bucket, archive.Request{Week: a.week, Plan: plan, Manifest: a.manifest, Known: a.known, Hook: a.hook})
+		m, adopted, err := a.make(ctx, plan)
 		var damaged *archive.DamagedError
 		if errors.As(err, &damaged) { // the others are archived without it
 			a.bad = append(a.bad, damaged)
@@ -111,6 +111,23 @@ func (a *archiving) run(ctx context.Context) error {
 		}
 		return a.commit(ctx, m, adopted)
 	}
+}
+
+// make makes the archive of a plan, whose copies nothing deletes meanwhile.
+func (a *archiving) make(ctx context.Context, plan archive.Plan) (*backup.ArchiveManifest, bool, error) {
+	ids := make([]string, len(plan.Copies))
+	for i, c := range plan.Copies {
+		ids[i] = c.ID
+	}
+	release, err := a.r.store.ReadingFor(ctx, "it is being archived", ids...)
+	if errors.Is(err, backup.ErrNotFound) { // one went a moment ago: choose again, at the next try
+		return nil, false, &backup.Error{Kind: backup.ErrUnavailable, Message: "a copy went while the archive was begun"}
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer release()
+	return archive.Make(ctx, a.r.cfg.Bucket, archive.Request{Week: a.week, Plan: plan, Manifest: a.manifest, Known: a.known, Hook: a.hook})
 }
 
 // hook names the steps of an archive apart from those of an export.
