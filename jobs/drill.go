@@ -126,7 +126,7 @@ func (d *drilling) one(ctx context.Context, db backup.Database, role backup.Dril
 		return errStopping
 	default:
 	}
-	w, res, err := d.rehearse(ctx, db, role)
+	res, err := d.rehearse(ctx, db, role)
 	if halt := halted(ctx); halt != nil {
 		return halt
 	}
@@ -138,7 +138,7 @@ func (d *drilling) one(ctx context.Context, db backup.Database, role backup.Dril
 		if _, err := s.HoldJob(ctx, d.job.ID, d.fence); err != nil {
 			return err
 		}
-		return d.r.recordRehearsal(ctx, s, w, *res)
+		return d.r.recordRehearsal(ctx, s, *res)
 	})
 	if err != nil {
 		return err
@@ -153,36 +153,25 @@ func (d *drilling) one(ctx context.Context, db backup.Database, role backup.Dril
 // rehearse chooses the copy that has the role and proves it; a nil result
 // where there is nothing to prove for it. A copy that went meanwhile, by
 // retention, is chosen anew.
-func (d *drilling) rehearse(ctx context.Context, db backup.Database, role backup.DrillRole) (rehearsal, *backup.DrillResult, error) {
-	w := rehearsal{jobID: d.job.ID, role: role, database: db, live: role == backup.DrillNewest && db.GoneAt == nil}
+func (d *drilling) rehearse(ctx context.Context, db backup.Database, role backup.DrillRole) (*backup.DrillResult, error) {
 	for {
 		id, err := d.choose(ctx, db, role)
-		if err != nil {
-			return w, nil, err
-		}
-		if id == "" && role == backup.DrillOldest {
-			return w, nil, nil
-		}
-		if id == "" {
-			return w, &backup.DrillResult{
+		switch {
+		case err != nil:
+			return nil, err
+		case id == "" && role == backup.DrillOldest:
+			return nil, nil
+		case id == "":
+			return &backup.DrillResult{
 				JobID: d.job.ID, Role: role, DatabaseID: db.ID, DatabaseName: db.Name, At: d.r.now(),
 				Error: "it has no copy that could be restored", Next: "Back it up, and look at its page for why earlier ones are no good.",
 			}, nil
 		}
-		if w.copy, err = d.r.store.Copy(ctx, id); err != nil {
-			return w, nil, err
+		res, err := d.r.rehearse(ctx, rehearsal{jobID: d.job.ID, role: role, database: db, copyID: id, live: role == backup.DrillNewest && db.GoneAt == nil})
+		if errors.Is(err, backup.ErrNotFound) && ctx.Err() == nil {
+			continue
 		}
-		res, err := d.r.rehearse(ctx, w)
-		if err != nil || res.Passed {
-			return w, &res, err
-		}
-		now, err := d.r.store.Copy(ctx, id)
-		if err != nil {
-			return w, nil, err
-		}
-		if now.DeletedAt == nil {
-			return w, &res, nil
-		}
+		return &res, err
 	}
 }
 

@@ -253,6 +253,9 @@ func TestDrillIsCancelled(t *testing.T) {
 	reached := a.hold("four")
 	started := a.request(a.runner, backup.Request{Action: backup.ActionDrill, Trigger: backup.TriggerAPI, Actor: "ci"})
 	<-reached
+	if n := a.count("SELECT count(*) FROM readers"); n != 1 {
+		t.Errorf("%d readers keep the copy from being deleted while it is proven", n)
+	}
 	var busy *backup.BusyError
 	if _, err := a.runner.Request(t.Context(), backup.Request{Action: backup.ActionDrill}); !errors.Is(err, backup.ErrConflict) || !errors.As(err, &busy) || busy.JobID != started.JobID {
 		t.Errorf("a second drill: %v", err)

@@ -27,19 +27,29 @@ type rehearsal struct {
 	jobID    string
 	role     backup.DrillRole
 	database backup.Database // by id and name
-	copy     backup.Copy     // with its manifest
-	live     bool            // compare with the source
+	copyID   string
+	live     bool // compare with the source
 }
 
-// rehearse proves a copy and says what was found; the result of a copy that
-// could not be tried says so, after a few tries. Errors: the context's alone.
+// rehearse proves a copy, which nothing deletes meanwhile, and says what was
+// found; the result of a copy that could not be tried says so, after a few
+// tries. Errors: ErrNotFound where the copy is not stored any more; Postgres's;
+// the context's.
 func (r *Runner) rehearse(ctx context.Context, w rehearsal) (backup.DrillResult, error) {
-	c := w.copy
+	release, err := r.store.ReadingFor(ctx, "it is being proven", w.copyID)
+	if err != nil {
+		return backup.DrillResult{}, err
+	}
+	defer release()
+	c, err := r.store.Copy(ctx, w.copyID) // from now on it lies where this says
+	if err != nil {
+		return backup.DrillResult{}, err
+	}
 	res := backup.DrillResult{
 		JobID: w.jobID, Role: w.role, DatabaseID: w.database.ID, DatabaseName: w.database.Name,
 		CopyID: c.ID, Key: c.Key, Kind: c.Kind, Date: c.Date, TakenAt: &c.TakenAt, Size: c.Size, Tables: c.Tables, Rows: c.Rows, Consistency: c.Consistency,
 	}
-	opt := prove.Options{}
+	opt := prove.Options{Clock: r.cfg.Clock}
 	if w.live {
 		opt.Live = func(string, string) source.Source { return r.cfg.Source(w.database) }
 	}
@@ -92,7 +102,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // recordRehearsal records what was found of a copy: the line of the job, the
 // copy's own state, and the event where it is no good.
-func (r *Runner) recordRehearsal(ctx context.Context, s *store.Store, w rehearsal, res backup.DrillResult) error {
+func (r *Runner) recordRehearsal(ctx context.Context, s *store.Store, res backup.DrillResult) error {
 	if err := s.AddDrillResult(ctx, res); err != nil {
 		return err
 	}
@@ -102,7 +112,11 @@ func (r *Runner) recordRehearsal(ctx context.Context, s *store.Store, w rehearsa
 	case res.Passed:
 		return s.SetProof(ctx, res.CopyID, backup.ProofProven, res.At, "")
 	}
-	return r.markSuspect(ctx, s, w.copy, res.Error)
+	c, err := s.Copy(ctx, res.CopyID)
+	if err != nil {
+		return err
+	}
+	return r.markSuspect(ctx, s, c, res.Error)
 }
 
 // halted tells why the context of a job's work ended: errCancelled where a
@@ -150,28 +164,34 @@ func (w *proveCopyWorker) Work(ctx context.Context, job *river.Job[proveCopyArgs
 	if err != nil {
 		return plain(err)
 	}
-	c, err := r.store.Copy(ctx, job.Args.CopyID)
-	if err != nil {
-		return plain(err)
-	}
-	if c.DeletedAt != nil || c.Manifest == nil {
-		return r.endProve(ctx, j, fence, backup.Totals{Databases: 1, Skipped: 1}, backup.JobFailed, "the copy is not stored any more", nil)
-	}
-	re := rehearsal{jobID: j.ID, role: backup.DrillAsked, database: backup.Database{ID: c.DatabaseID, Name: c.DatabaseName}, copy: c, live: job.Args.Values}
-	res, err := r.rehearse(ctx, re)
+	res, err := r.rehearseOne(ctx, j.ID, job.Args)
 	switch {
 	case errors.Is(halted(ctx), errStopping):
 		return context.Canceled // River puts the job back and refunds the attempt
-	case err != nil:
+	case ctx.Err() != nil:
 		job, _ := r.store.Job(context.WithoutCancel(ctx), j.ID)
 		return r.endProve(ctx, j, fence, backup.Totals{Databases: 1, Skipped: 1}, backup.JobCancelled, cancelledBy(job), nil)
+	case errors.Is(err, backup.ErrNotFound):
+		return r.endProve(ctx, j, fence, backup.Totals{Databases: 1, Skipped: 1}, backup.JobFailed, "the copy is not stored any more", nil)
+	case err != nil:
+		return plain(err)
 	}
 	status, totals := backup.JobCompleted, backup.Totals{Databases: 1, Succeeded: 1, Bytes: res.Size, Rows: res.Rows}
 	if !res.Passed {
 		status, totals.Succeeded, totals.Failed = backup.JobFailed, 0, 1
 	}
-	r.log.Info("a copy was proven on demand", "job_id", j.ID, "database", c.DatabaseName, "copy_id", c.ID, "passed", res.Passed, "duration_ms", (res.Load + res.Check + res.Again).Milliseconds())
-	return r.endProve(ctx, j, fence, totals, status, res.Error, func(ctx context.Context, s *store.Store) error { return r.recordRehearsal(ctx, s, re, res) })
+	r.log.Info("a copy was proven on demand", "job_id", j.ID, "database", res.DatabaseName, "copy_id", res.CopyID, "passed", res.Passed, "duration_ms", (res.Load + res.Check + res.Again).Milliseconds())
+	return r.endProve(ctx, j, fence, totals, status, res.Error, func(ctx context.Context, s *store.Store) error { return r.recordRehearsal(ctx, s, res) })
+}
+
+func (r *Runner) rehearseOne(ctx context.Context, jobID string, args proveCopyArgs) (backup.DrillResult, error) {
+	c, err := r.store.Copy(ctx, args.CopyID)
+	if err != nil {
+		return backup.DrillResult{}, err
+	}
+	return r.rehearse(ctx, rehearsal{
+		jobID: jobID, role: backup.DrillAsked, database: backup.Database{ID: c.DatabaseID, Name: c.DatabaseName}, copyID: c.ID, live: args.Values,
+	})
 }
 
 func (r *Runner) endProve(ctx context.Context, j backup.Job, fence int64, totals backup.Totals, status backup.JobStatus, why string, also func(context.Context, *store.Store) error) error {
