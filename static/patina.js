@@ -1,5 +1,5 @@
 // What the dashboard does in a browser beyond htmx: the theme switch, copy
-// buttons, and times told in the reader's own zone. Every page works without.
+// and print buttons, and times told in the reader's own zone. Every page works without.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -37,11 +37,15 @@
   }
 
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("button[data-theme-switch], button[data-copy]");
+    const button = event.target.closest("button[data-theme-switch], button[data-copy], button[data-print]");
     if (!button) return;
     if (button.hasAttribute("data-theme-switch")) {
       root.dataset.theme = dark() ? "light" : "dark";
       try { localStorage.setItem("theme", root.dataset.theme); } catch { /* for this page only, then */ }
+      return;
+    }
+    if (button.hasAttribute("data-print")) {
+      print();
       return;
     }
     const source = button.dataset.copy ? document.getElementById(button.dataset.copy) : button.nextElementSibling;

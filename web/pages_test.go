@@ -29,8 +29,9 @@ func TestFaces(t *testing.T) {
 	b.user("ada", store.Admin, true)
 	d, c, _ := b.database("groveauth")
 	job := b.job(backup.JobFailed, backup.ResultFailed, d)
+	b.drill(job, d, c)
 	ada := b.signedIn("ada")
-	for _, path := range []string{"/", "/status", "/databases", "/databases/groveauth", "/list", "/jobs", "/jobs/" + job, "/audit"} {
+	for _, path := range []string{"/", "/status", "/databases", "/databases/groveauth", "/list", "/jobs", "/jobs/" + job, "/drills", "/drills/" + job, "/audit"} {
 		page := ada.get(path)
 		if page.status != 200 || !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") || !strings.Contains(page.body, "<html") || !strings.Contains(page.body, "<h1") {
 			t.Errorf("%s as a page: %d %s", path, page.status, page.header.Get("Content-Type"))
@@ -285,6 +286,8 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 	c = b.archived(c)[0]
 	failed, running := b.job(backup.JobFailed, backup.ResultFailed, d), b.job(backup.JobRunning, backup.ResultQueued, d)
 	b.restored(failed, d, c)
+	b.drill(failed, d, c)
+	b.drill(running, d, c)
 	doc, err := openapi3.NewLoader().LoadFromData(docs.OpenAPI)
 	must(t, err)
 	p := b.program(b.token(store.Admin, true))
@@ -324,6 +327,11 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 	check("POST", "/trigger", "/trigger", p.post("/trigger", `{"database":"groveauth"}`))
 	check("POST", "/trigger", "/trigger", p.post("/trigger", `{}`))
 	check("POST", "/jobs/x/retry", "/jobs/{id}/retry", p.post("/jobs/"+failed+"/retry", ""))
+	check("POST", "/drills", "/drills", p.post("/drills", ""))
+	check("GET", "/drills/x", "/drills/{id}", p.get("/drills/x"))
+	check("POST", "/backups/x/verify", "/backups/{id}/verify", p.post("/backups/"+c.ID+"/verify", `{"values":true}`))
+	check("POST", "/backups/x/verify", "/backups/{id}/verify", p.post("/backups/"+c.ID+"/verify", `{"other":1}`))
+	check("POST", "/backups/x/verify", "/backups/{id}/verify", p.post("/backups/x/verify", ""))
 	check("GET", "/download", "/download/{date}/{db}", p.get("/download/2020-01-01/groveauth"))
 }
 

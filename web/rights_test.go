@@ -87,6 +87,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	c = b.archived(c)[0]
 	job := b.job(backup.JobFailed, backup.ResultFailed, d)
 	b.restored(job, d, c)
+	b.drill(job, d, c)
 	type role struct {
 		name   string
 		holds  map[auth.Right]bool
@@ -148,6 +149,8 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	log := b.audited()
 	for _, want := range [][]string{
 		{"viewer|denied|POST /trigger|refused"},
+		{"viewer|denied|POST /drills|refused"},
+		{"token test viewer|denied|POST /backups/" + c.ID + "/verify"},
 		{"viewer|denied|GET /download/"},
 		{"operator|denied|GET /audit"},
 		{"token test viewer|denied|POST /jobs/" + job + "/cancel"},
@@ -169,12 +172,12 @@ func TestButtonsFollowRights(t *testing.T) {
 	b.user("vera", store.Viewer, false)
 	b.user("olga", store.Operator, true)
 	vera, olga := b.signedIn("vera"), b.signedIn("olga")
-	for _, path := range []string{"/", "/databases/groveauth", "/jobs/" + failed, "/jobs/" + running, "/list", "/backups/" + c.ID} {
+	for _, path := range []string{"/", "/databases/groveauth", "/jobs/" + failed, "/jobs/" + running, "/list", "/drills", "/backups/" + c.ID} {
 		v, o := vera.get(path), olga.get(path)
 		if v.status != 200 || o.status != 200 {
 			t.Fatalf("%s: %d, %d", path, v.status, o.status)
 		}
-		for _, button := range []string{`action="/trigger"`, `/cancel"`, `/retry"`, `/pin"`, `href="/download/`} {
+		for _, button := range []string{`action="/trigger"`, `/cancel"`, `/retry"`, `/pin"`, `href="/download/`, `/verify"`, `action="/drills"`} {
 			if strings.Contains(v.body, button) {
 				t.Errorf("%s shows a viewer %s", path, button)
 			}
@@ -185,6 +188,7 @@ func TestButtonsFollowRights(t *testing.T) {
 	}
 	for path, button := range map[string]string{
 		"/": `href="/download/`, "/jobs/" + failed: "/jobs/" + failed + `/retry"`, "/jobs/" + running: "/jobs/" + running + `/cancel"`, "/list": `href="/download/`,
+		"/drills": `action="/drills"`, "/databases/groveauth": `/verify"`,
 	} {
 		if !strings.Contains(olga.get(path).body, button) {
 			t.Errorf("%s does not show an operator %s", path, button)

@@ -15,6 +15,7 @@ import (
 	"github.com/AutumnsGrove/Patina/web/auth"
 	"github.com/AutumnsGrove/Patina/web/copies"
 	"github.com/AutumnsGrove/Patina/web/databases"
+	"github.com/AutumnsGrove/Patina/web/drills"
 	"github.com/AutumnsGrove/Patina/web/history"
 	"github.com/AutumnsGrove/Patina/web/manual"
 	"github.com/AutumnsGrove/Patina/web/metrics"
@@ -41,6 +42,7 @@ func (s *Server) table() []Route {
 	back := restores.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock}
 	stored := copies.Handler{Store: c.Store, Bucket: c.Bucket, Auth: s.auth, Log: c.Log, Clock: c.Clock, Comparisons: make(chan struct{}, 2)}
 	guides := manual.Handler{Store: c.Store, Bucket: c.Bucket.String(), PublicURL: c.PublicURL, Clock: c.Clock}
+	rehearsals := drills.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Next: c.Drill, Clock: c.Clock}
 	log := audit.Handler{Store: c.Store}
 	told := alerts.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Channels: alerts.Channels{Sealer: c.Sealer, Sender: c.Sender}, Clock: c.Clock}
 	scrape := metrics.Handler{Store: c.Store, Token: c.MetricsToken, Version: c.Version, Clock: c.Clock}
@@ -67,6 +69,10 @@ func (s *Server) table() []Route {
 		{"GET", "/restores", auth.View, back.List, false},
 		{"GET", "/restores/:id", auth.View, back.Show, false},
 		{"POST", "/restores/:id/undo", auth.Admin, back.Undo, false},
+		{"GET", "/drills", auth.View, rehearsals.List, false},
+		{"GET", "/drills/:id", auth.View, rehearsals.Show, false},
+		{"POST", "/drills", auth.Operate, rehearsals.Start, false},
+		{"POST", "/backups/:id/verify", auth.Operate, rehearsals.Verify, false},
 		{"GET", "/restore-guide/:db", auth.View, guides.Guide, false},
 		{"GET", "/alerts", auth.Admin, told.List, false},
 		{"POST", "/alerts", auth.Admin, told.Add, false},

@@ -49,6 +49,7 @@ type Config struct {
 	Version        string                          //
 	Nightly        func(after time.Time) time.Time // the first nightly run after; nil for none
 	Weekly         func(after time.Time) time.Time // the same for the weekly
+	Drill          func(after time.Time) time.Time // the same for the drill
 	Interval       time.Duration                   // between two looks of an event stream; 1 s when 0
 }
 

@@ -20,6 +20,9 @@ import (
 // shown is how many copies and results the page of one database lists.
 const shown = 20
 
+// shownProofs is how many proofs it lists.
+const shownProofs = 6
+
 // Handler serves the section.
 type Handler struct {
 	Store     *store.Store
@@ -134,6 +137,9 @@ func (h *Handler) load(ctx context.Context, db backup.Database) (facts, error) {
 		return f, err
 	}
 	if f.Results, err = h.Store.DatabaseResults(ctx, db.ID, time.Time{}, shown); err != nil {
+		return f, err
+	}
+	if f.Proofs, err = h.Store.DatabaseProofs(ctx, db.ID, shownProofs); err != nil {
 		return f, err
 	}
 	f.Costs, err = h.Store.CostByMonth(ctx, db.ID, costMonths)

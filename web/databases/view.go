@@ -16,8 +16,9 @@ import (
 // facts is what the page of one database is made of.
 type facts struct {
 	Standing backup.Standing
-	Copies   []backup.Copy   // newest first
-	Results  []backup.Result // newest first
+	Copies   []backup.Copy        // newest first
+	Results  []backup.Result      // newest first
+	Proofs   []backup.DrillResult // newest first
 	Costs    []store.MonthCost
 	Base     string // what the address of this server begins with
 }
@@ -113,6 +114,8 @@ type model struct {
 	RunningJob  string
 	Loader      bool
 	Admin       bool
+	Operator    bool
+	Proofs      []proofRow
 	Newest      *newest
 	About       []ui.Definition
 	Tables      []table
@@ -142,11 +145,19 @@ type newest struct {
 type table struct{ Name, Kind, Rows, Size string }
 
 type copyRow struct {
+	ID                                            string
 	Date, Kind, Size, Rows, Consistency, Download string
 	Taken                                         ui.Moment
 	Mark                                          ui.Mark
 	Changed                                       string
 	Href, Diff                                    string // its page, and what changed since the one before; "" for none
+}
+
+type proofRow struct {
+	Href                           string
+	At                             ui.Moment
+	Mark                           ui.Mark
+	Why, Date, Took, Source, Error string
 }
 
 type runRow struct {
@@ -162,7 +173,7 @@ func view(f facts, now time.Time, who ui.Who) model {
 	state, why := ui.StateOf(f.Standing, now)
 	m := model{
 		Name: ui.Name(d.Name), Handle: ui.Handle(d.Name, d.ID), Guide: "/restore-guide/" + ui.Ref(d.Name, d.ID),
-		Mark: ui.DatabaseMark(state), Why: ui.Name(why), Description: ui.Name(d.Description), Paused: d.Paused, Loader: who.Downloader, Admin: who.Admin,
+		Mark: ui.DatabaseMark(state), Why: ui.Name(why), Description: ui.Name(d.Description), Paused: d.Paused, Loader: who.Downloader, Admin: who.Admin, Operator: who.Operator,
 		CanStart:  who.Operator && f.Standing.Open == nil && d.GoneAt == nil,
 		AllCopies: "/list?database=" + url.QueryEscape(d.Name), AllJobs: "/jobs?database=" + url.QueryEscape(d.Name),
 	}
@@ -200,6 +211,9 @@ func view(f facts, now time.Time, who ui.Who) model {
 	for i, c := range f.Copies {
 		m.Copies = append(m.Copies, copyRowOf(c, f.Copies[i+1:], now))
 	}
+	for _, r := range f.Proofs {
+		m.Proofs = append(m.Proofs, proofRowOf(r, now))
+	}
 	for _, r := range f.Results {
 		m.Runs = append(m.Runs, runRowOf(r, now))
 	}
@@ -225,6 +239,27 @@ func newestOf(c backup.Copy, base string, now time.Time) *newest {
 			{Term: "Object", Text: c.Key, Code: true},
 		},
 	}
+}
+
+// proofRowOf words what a drill, or a proof that somebody asked for, found.
+func proofRowOf(r backup.DrillResult, now time.Time) proofRow {
+	v := proofRow{
+		Href: "/drills/" + r.JobID, At: ui.Ago(r.At, now), Mark: ui.ProofMark(r), Why: "drill, newest copy", Date: "–", Took: "–", Error: ui.Name(r.Error),
+	}
+	switch r.Role {
+	case backup.DrillOldest:
+		v.Why = "drill, oldest copy"
+	case backup.DrillAsked:
+		v.Href, v.Why = "/jobs/"+r.JobID, "on demand"
+	}
+	if !r.Date.IsZero() {
+		v.Date = r.Date.String()
+	}
+	if r.Load > 0 {
+		v.Took = ui.Took(r.Load)
+	}
+	v.Source, _ = ui.SourceWords(r)
+	return v
 }
 
 // copyRowOf words a copy; older are those taken before it.

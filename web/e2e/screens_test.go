@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,7 +30,14 @@ func TestScreens(t *testing.T) {
 	b.do(chromedp.Navigate(p.url + "/databases/groveauth"))
 	b.click(`form[action="/trigger"] button`)
 	b.until("the second copy", ended("completed"))
+	b.visit("drills-none", p.url+"/drills")
+	b.click(`form[action="/drills"] button`)
+	b.until("the drill's verdict", `document.querySelector(".certificate.proven") !== null`)
+	drill := eval[string](b, `location.pathname`)
+	b.printed("drill")
 	for _, page := range [][2]string{
+		{"drill", drill},
+		{"drills", "/drills"},
 		{"overview", "/"},
 		{"jobs", "/jobs"},
 		{"job", job},
@@ -100,6 +108,24 @@ func (b *tab) visit(name, url string) {
 		b.t.Errorf("%s shows %q", url, h)
 	}
 	b.look(name)
+}
+
+// pdfPage finds the pages of a PDF as Chromium writes it.
+var pdfPage = regexp.MustCompile(`/Type /Page\b`)
+
+// printed keeps the page as it comes out of a printer, which is one sheet.
+func (b *tab) printed(name string) {
+	b.t.Helper()
+	pdf, err := chromedp.Run(b.ctx, chromedp.PrintToPDF(chromedp.PDFPreferCSSPageSize()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if n := len(pdfPage.FindAll(pdf, -1)); n != 1 {
+		b.t.Errorf("%s prints on %d pages", name, n)
+	}
+	if err := os.WriteFile(filepath.Join(here(), "screenshots", name+".pdf"), pdf, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 const wide = 1440 // px

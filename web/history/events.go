@@ -135,8 +135,12 @@ func (h *Handler) snapshot(c echo.Context, who *auth.Actor, id string) (text str
 		b, err := json.Marshal(ui.JobOf(job, results, proofs, now))
 		return string(b), job.Status.Ended(), err
 	}
+	m := view(job, results, now, who.Who())
+	if err := h.addProof(ctx, job, &m); err != nil {
+		return "", false, err
+	}
 	var b strings.Builder
-	err = content(view(job, results, now, who.Who())).Render(ctx, &b)
+	err = content(m).Render(ctx, &b)
 	return b.String(), job.Status.Ended(), err
 }
 

@@ -89,16 +89,49 @@ func (h *Handler) Show(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if job.Kind == backup.JobRestore && ui.FaceOf(c.Request()) != ui.JSON {
-		return ui.Go(c, "/restores/"+job.ID)
+	if at, err := h.elsewhere(c.Request().Context(), job); err != nil {
+		return err
+	} else if at != "" && ui.FaceOf(c.Request()) != ui.JSON {
+		return ui.Go(c, at)
 	}
 	now := h.Clock()
 	m := view(job, results, now, who.Who())
+	if err := h.addProof(c.Request().Context(), job, &m); err != nil {
+		return err
+	}
 	p := auth.Chrome(c, m.Title, "history")
 	if m.Open {
 		p.Refresh = 3
 	}
 	return ui.Write(c, ui.Answer{JSON: ui.JobOf(job, results, proofs, now), Page: page(p, m), Part: polled(m)})
+}
+
+// elsewhere gives the page that tells more of a job than this section's; "" for
+// none.
+func (h *Handler) elsewhere(ctx context.Context, job backup.Job) (string, error) {
+	switch job.Kind {
+	case backup.JobRestore:
+		return "/restores/" + job.ID, nil
+	case backup.JobProve:
+		_, err := h.Store.Drill(ctx, job.ID)
+		if errors.Is(err, backup.ErrNotFound) {
+			return "", nil
+		}
+		return "/drills/" + job.ID, err
+	}
+	return "", nil
+}
+
+// addProof adds what a job that proves one copy has found.
+func (h *Handler) addProof(ctx context.Context, job backup.Job, m *model) error {
+	if job.Kind != backup.JobProve {
+		return nil
+	}
+	list, err := h.Store.DrillResults(ctx, job.ID)
+	if len(list) == 1 {
+		m.Proof = found(list[0])
+	}
+	return err
 }
 
 // proofs gives the proof of each copy that the results made.

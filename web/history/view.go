@@ -29,6 +29,7 @@ type model struct {
 	RetryOf    string
 	Rows       []row
 	Steps      []step
+	Proof      []ui.Definition // of a job that proved one copy
 }
 
 type row struct {
@@ -69,7 +70,7 @@ func view(j backup.Job, results []backup.Result, now time.Time, who ui.Who) mode
 	m.Facts = []ui.Definition{
 		{Term: "Asked for by", Text: askedBy(j)},
 		{Term: "Took", Text: ui.Took(ui.JobDuration(j, now))},
-		{Term: "Databases", Text: strconv.Itoa(t.Succeeded) + " stored, " + strconv.Itoa(t.Failed) + " failed, " + strconv.Itoa(t.Skipped) + " skipped, of " + strconv.Itoa(t.Databases)},
+		{Term: "Databases", Text: strconv.Itoa(t.Succeeded) + " " + done(j.Kind) + ", " + strconv.Itoa(t.Failed) + " failed, " + strconv.Itoa(t.Skipped) + " skipped, of " + strconv.Itoa(t.Databases)},
 		{Term: "Rows", Text: ui.Count(t.Rows)},
 		{Term: "Bytes", Text: ui.Bytes(t.Bytes)},
 		{Term: "Job", Text: j.ID, Code: true},
@@ -83,10 +84,42 @@ func view(j backup.Job, results []backup.Result, now time.Time, who ui.Who) mode
 	return m
 }
 
+// done says what a job did with the databases that succeeded.
+func done(k backup.JobKind) string {
+	switch k {
+	case backup.JobProve:
+		return "proven"
+	case backup.JobRestore:
+		return "restored"
+	}
+	return "stored"
+}
+
+// found words what proving one copy found.
+func found(r backup.DrillResult) []ui.Definition {
+	source, more := ui.SourceWords(r)
+	if more != "" {
+		source += ", " + more
+	}
+	return []ui.Definition{
+		{Term: "Verdict", Text: ui.ProofMark(r).Word},
+		{Term: "Copy", Text: ui.Name(r.DatabaseName) + ", " + r.Date.String() + ", " + string(r.Kind)},
+		{Term: "Restored in", Text: ui.Took(r.Load)},
+		{Term: "Checked in", Text: ui.Took(r.Check)},
+		{Term: "Dumped again in", Text: ui.Took(r.Again)},
+		{Term: "Source", Text: source},
+		{Term: "Object", Text: ui.Name(r.Key), Code: true},
+	}
+}
+
 func title(j backup.Job) string {
+	noun := string(j.Kind)
+	if j.Kind == backup.JobProve {
+		noun = "proof"
+	}
 	return map[backup.Trigger]string{
 		backup.TriggerNightly: "Nightly", backup.TriggerWeekly: "Weekly", backup.TriggerMonthly: "Monthly", backup.TriggerManual: "Manual", backup.TriggerAPI: "API",
-	}[j.Trigger] + " " + string(j.Kind) + " of " + j.Date.String()
+	}[j.Trigger] + " " + noun + " of " + j.Date.String()
 }
 
 func askedBy(j backup.Job) string {
@@ -160,14 +193,14 @@ func viewList(jobs []backup.Job, q url.Values, next string, now time.Time) listM
 	m := listModel{
 		Status: q.Get("status"), Trigger: q.Get("trigger"), Database: ui.Name(q.Get("database")), Date: q.Get("date"),
 		Statuses: []string{"queued", "running", "completed", "partial", "failed", "cancelled"},
-		Triggers: []string{"nightly", "manual", "weekly", "api"}, First: q.Get("cursor") == "",
+		Triggers: []string{"nightly", "manual", "weekly", "monthly", "api"}, First: q.Get("cursor") == "",
 	}
 	m.Unfiltered = m.Status == "" && m.Trigger == "" && m.Database == "" && m.Date == ""
 	for _, j := range jobs {
 		m.Rows = append(m.Rows, listRow{
 			Href: "/jobs/" + j.ID, Title: title(j), Mark: ui.JobMark(j.Status), At: ui.Ago(j.CreatedAt, now),
 			Took: ui.Took(ui.JobDuration(j, now)), Bytes: ui.Bytes(j.Totals.Bytes), By: askedBy(j),
-			Summary: strconv.Itoa(j.Totals.Succeeded) + " of " + strconv.Itoa(j.Totals.Databases) + " stored",
+			Summary: strconv.Itoa(j.Totals.Succeeded) + " of " + strconv.Itoa(j.Totals.Databases) + " " + done(j.Kind),
 		})
 	}
 	if next != "" {

@@ -92,6 +92,8 @@ func (h *Handler) load(ctx context.Context, who *auth.Actor) (facts, error) {
 	}
 	if who.Databases != nil {
 		f.restrict(who)
+	} else if f.Drill, err = h.Store.LastDrill(ctx); err != nil {
+		return f, err
 	}
 	if f.Workers, err = h.workers(ctx); err != nil {
 		return f, err
@@ -158,7 +160,7 @@ func (h *Handler) service(f facts) service {
 	s := service{
 		Service: "patina", Version: h.Version, Next: timeOf(f.next()), Workers: f.Workers,
 		Counts: map[string]int{"databases": len(f.Standings)}, Frozen: f.Frozen,
-		Links: map[string]string{"status": "/status", "list": "/list", "databases": "/databases", "jobs": "/jobs", "openapi": "/openapi.json"},
+		Links: map[string]string{"status": "/status", "list": "/list", "databases": "/databases", "jobs": "/jobs", "drills": "/drills", "openapi": "/openapi.json"},
 	}
 	var phrases []phrase
 	phrases, s.Health = verdict(f)

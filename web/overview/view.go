@@ -27,6 +27,7 @@ type facts struct {
 	Results   []backup.Result // of the active job
 	Completed *backup.Job     // the last that completed in full
 	Ended     *backup.Job     // the last that ended in any way
+	Drill     *backup.Drill   // the last that passed or failed; nil for none
 	Nightly   time.Time       // the next; zero when there is none
 	Weekly    time.Time
 	Workers   int    // processes alive that run jobs
@@ -203,6 +204,12 @@ func verdict(f facts) ([]phrase, ui.StateWord) {
 	}
 	if oldest > 0 {
 		v = append(v, phrase{"Oldest newest copy: " + ui.Span(oldest) + ".", "/databases"})
+	}
+	if d := f.Drill; d != nil && d.EndedAt != nil {
+		v = append(v, phrase{"Last drill " + string(d.Verdict) + " " + ui.Ago(*d.EndedAt, f.Now).Word + ".", "/drills/" + d.ID})
+		if d.Verdict == backup.DrillFailed && worst.Compare(ui.Attention) > 0 {
+			worst = ui.Attention
+		}
 	}
 	switch next := f.next(); {
 	case f.Workers == 0:

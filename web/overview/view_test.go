@@ -26,7 +26,7 @@ func proven(s *backup.Standing) { s.Proven = s.Newest }
 
 func TestVerdict(t *testing.T) {
 	t.Parallel()
-	next := now.Add(14 * time.Hour)
+	next, drilled := now.Add(14*time.Hour), now.Add(-49*time.Hour)
 	for _, tt := range []struct {
 		name string
 		f    facts
@@ -63,6 +63,16 @@ func TestVerdict(t *testing.T) {
 			"nothing runs the schedule",
 			facts{Nightly: next, Standings: []backup.Standing{standing("a", 3, proven)}},
 			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h. Nothing is running that would make the next backup.", ui.Attention,
+		},
+		{
+			"a drill passed",
+			facts{Workers: 1, Nightly: next, Drill: &backup.Drill{ID: "d1", Verdict: backup.DrillPassed, EndedAt: &drilled}, Standings: []backup.Standing{standing("a", 3, proven)}},
+			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h. Last drill passed 2 days ago. Next run in 14 h.", ui.Proven,
+		},
+		{
+			"a drill failed",
+			facts{Workers: 1, Drill: &backup.Drill{ID: "d1", Verdict: backup.DrillFailed, EndedAt: &drilled}, Standings: []backup.Standing{standing("a", 3, proven)}},
+			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h. Last drill failed 2 days ago.", ui.Attention,
 		},
 		{
 			"a gone database does not count",

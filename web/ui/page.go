@@ -54,6 +54,7 @@ func menu(w Who) []entry {
 		{"Databases", "/databases", "databases"},
 		{"Backups", "/list", "copies"},
 		{"Jobs", "/jobs", "history"},
+		{"Drills", "/drills", "drills"},
 	}
 	if w.Admin {
 		entries = append(entries, entry{"Alerts", "/alerts", "alerts"}, entry{"Audit", "/audit", "audit"})
