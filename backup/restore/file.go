@@ -46,6 +46,12 @@ func IntoFile(ctx context.Context, stored io.Reader, c backup.Compression, m *ba
 	return p, publish(opt.Keep, path)
 }
 
+// File is IntoFile with the usual bounds, for those who only want the file.
+func File(ctx context.Context, stored io.Reader, c backup.Copy, path string, tables []string) error {
+	_, err := IntoFile(ctx, stored, c.Compression, c.Manifest, path, tables, prove.Options{})
+	return err
+}
+
 func occupied(path string) error {
 	return &backup.Error{Kind: backup.ErrConflict, Message: path + " exists and was left as it is", Next: "Name a file that does not exist."}
 }

@@ -32,7 +32,8 @@ type Handler struct {
 	Auth   *auth.Service
 	Log    *slog.Logger
 	Clock  func() time.Time
-	// Comparisons has room for as many comparisons as may run at once.
+	// Comparisons has room for as many comparisons, and makings of a SQLite
+	// file, as may run at once.
 	Comparisons chan struct{}
 }
 

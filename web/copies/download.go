@@ -54,6 +54,9 @@ func (h *Handler) Download(c echo.Context) error {
 		}
 		defer release()
 	}
+	if v.file {
+		return h.sendSQLite(c, cp, v)
+	}
 	if v != (variant{}) {
 		return h.sendVariant(c, cp, v)
 	}

@@ -17,7 +17,7 @@ type shown struct {
 	Taken, Stamp   ui.Moment
 	Notices        []string
 	Download       string // "" where whoever looks may not
-	ForD1          string
+	ForD1, SQLite  string
 	Restore        string // "" where whoever looks may not
 	Size           string
 	SHA, Body      string
@@ -52,7 +52,7 @@ func showView(c backup.Copy, near neighbours, now time.Time, who ui.Who) shown {
 	}
 	if m.Loader {
 		m.Download = downloadPath(c)
-		m.ForD1 = m.Download + "&for=d1"
+		m.ForD1, m.SQLite = m.Download+"&for=d1", m.Download+"&for=sqlite"
 	}
 	if who.Admin && c.DeletedAt == nil {
 		m.Restore = showPath(c) + "/restore"

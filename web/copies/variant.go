@@ -22,6 +22,7 @@ import (
 // variant is the stored one.
 type variant struct {
 	d1    bool   // as D1's importer takes it
+	file  bool   // as a SQLite database
 	table string // one table of it
 	as    string // that table under another name
 }
@@ -33,8 +34,13 @@ func variantOf(c echo.Context) (variant, error) {
 	case "":
 	case "d1":
 		v.d1 = true
+	case "sqlite":
+		v.file = true
 	default:
-		return v, backup.Errorf(backup.ErrInvalid, "A dump can be made ready for d1, and for nothing else.")
+		return v, backup.Errorf(backup.ErrInvalid, "A dump can be made ready for d1 or sqlite, and for nothing else.")
+	}
+	if v.file && v.as != "" {
+		return v, backup.Errorf(backup.ErrInvalid, "In a SQLite file a table keeps its name.")
 	}
 	if v.as != "" && v.table == "" {
 		return v, backup.Errorf(backup.ErrInvalid, "as gives one table another name: say which with table.")
@@ -53,6 +59,9 @@ func (v variant) tag() string {
 	if v.d1 {
 		tag += "-d1"
 	}
+	if v.file {
+		tag += "-sqlite"
+	}
 	return tag
 }
 
@@ -68,6 +77,9 @@ func (v variant) said() string {
 	if v.d1 {
 		parts = append(parts, "for d1")
 	}
+	if v.file {
+		parts = append(parts, "as a SQLite file")
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -78,6 +90,9 @@ func (v variant) fileName(cp backup.Copy) string {
 	}
 	if v.d1 {
 		name += ".d1"
+	}
+	if v.file {
+		return name + ".sqlite"
 	}
 	return name + ".sql"
 }
