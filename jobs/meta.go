@@ -159,3 +159,39 @@ func readMeta(ctx context.Context, b object.Bucket, key string) (*store.Meta, er
 	}
 	return store.DecodeMeta(text)
 }
+
+// AuditHeads gives the heads of the audit log that the newest nights' settings
+// kept, at most most of them, and when the newest of those was written. What
+// was written up to since is left out, and what cannot be read is passed over.
+func AuditHeads(ctx context.Context, b object.Bucket, since time.Time, most int) (heads []store.AuditHead, newest time.Time, err error) {
+	var dates []backup.Date
+	for info, err := range b.List(ctx, "meta/") {
+		if err != nil {
+			return nil, newest, fmt.Errorf("list the settings: %w", err)
+		}
+		if d, err := object.ParseMetaKey(info.Key); err == nil {
+			dates = append(dates, d)
+		}
+	}
+	slices.SortFunc(dates, func(a, b backup.Date) int { return b.Time().Compare(a.Time()) })
+	for _, d := range dates[:min(len(dates), most)] {
+		m, err := readMeta(ctx, b, object.MetaKey(d))
+		switch backup.Kind(err) {
+		case nil:
+			if err != nil {
+				return nil, newest, err
+			}
+		case backup.ErrCorrupt, backup.ErrNotFound:
+			continue
+		default:
+			return nil, newest, err
+		}
+		if m.WrittenAt.After(newest) {
+			newest = m.WrittenAt
+		}
+		if m.WrittenAt.After(since) {
+			heads = append(heads, m.AuditHead)
+		}
+	}
+	return heads, newest, nil
+}

@@ -172,6 +172,17 @@ func (s *Store) AuditHead(ctx context.Context) (AuditHead, error) {
 	return h, wrapErr("read the audit log", err)
 }
 
+// AuditBegan tells when a rebuild began the log anew: heads that were kept
+// elsewhere before are of another one. Zero where none did.
+func (s *Store) AuditBegan(ctx context.Context) (time.Time, error) {
+	var at time.Time
+	err := s.db.QueryRow(ctx, "SELECT at FROM audit_log WHERE action = $1 ORDER BY id DESC LIMIT 1", RebuildAction).Scan(&at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return at, wrapErr("read the audit log", err)
+}
+
 // VerifyAudit reads the whole log and gives its head when it is unbroken and
 // still holds every head of known, which were kept elsewhere. Errors:
 // ErrCorrupt, naming the first entry that is not as it was written.

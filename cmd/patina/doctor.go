@@ -13,6 +13,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/jobs"
 	"github.com/AutumnsGrove/Patina/store"
 )
 
@@ -152,13 +153,40 @@ func (d *doctor) postgres(ctx context.Context, useEmbedded bool) error {
 	} else {
 		d.add("worker", findingOK, "", "one is running")
 	}
-	if _, err := in.store.VerifyAudit(ctx); err != nil {
-		d.fault("audit log", err, "")
-	} else {
-		d.add("audit log", findingOK, "", "it is unbroken")
-	}
+	d.kept(ctx, in)
 	d.registry(ctx, in)
 	return nil
+}
+
+// metaHeads is how many nights' settings the doctor compares the audit log with.
+const metaHeads = 7
+
+// kept looks at what is written to the bucket every night, and compares the audit
+// log with the heads in it.
+func (d *doctor) kept(ctx context.Context, in *installation) {
+	var heads []store.AuditHead
+	var newest time.Time
+	began, err := in.store.AuditBegan(ctx)
+	if err == nil {
+		if b, bucketErr := openBucket(ctx, d.cfg); bucketErr == nil { // or that has been said
+			heads, newest, err = jobs.AuditHeads(ctx, b, began, metaHeads)
+		}
+	}
+	switch {
+	case err != nil:
+		d.fault("settings", err, "")
+	case newest.IsZero():
+		d.add("settings", findingNote, "Run: patina meta", "none are kept in the bucket yet; the first nightly run does it")
+	case in.clock().Sub(newest) > 48*time.Hour:
+		d.add("settings", findingNote, "Run: patina meta", "those kept in the bucket are of %s", newest.UTC().Format(time.RFC3339))
+	default:
+		d.add("settings", findingOK, "", "they are kept in the bucket as of %s", newest.UTC().Format(time.RFC3339))
+	}
+	if _, err := in.store.VerifyAudit(ctx, heads...); err != nil {
+		d.fault("audit log", err, "")
+	} else {
+		d.add("audit log", findingOK, "", "it is unbroken, and holds what %d night(s) of settings remember", len(heads))
+	}
 }
 
 func (d *doctor) registry(ctx context.Context, in *installation) {
