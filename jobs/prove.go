@@ -59,11 +59,17 @@ func (w *proveWorker) Work(ctx context.Context, job *river.Job[proveArgs]) error
 	}
 	defer release()
 	began := r.now()
-	_, err = r.prove(ctx, c, prove.Options{})
+	p, err := r.prove(ctx, c, prove.Options{})
 	took := r.now().Sub(began).Milliseconds()
 	switch {
 	case err == nil:
-		err = r.store.SetProof(ctx, c.ID, backup.ProofProven, r.now(), "")
+		err = r.persist(ctx, func(ctx context.Context, _ pgx.Tx, s *store.Store) error {
+			err := s.SetProof(ctx, c.ID, backup.ProofProven, r.now(), "")
+			if err == nil && p != nil {
+				err = s.AddFindings(ctx, c.ID, p.Findings)
+			}
+			return err
+		})
 		r.log.Info("proven", "database", c.DatabaseName, "copy_id", c.ID, "key", c.Key, "bytes", c.Size, "rows", c.Rows, "duration_ms", took)
 	case errors.Is(err, backup.ErrCorrupt):
 		message, _ := words(ctx, err)

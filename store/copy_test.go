@@ -220,6 +220,13 @@ func TestCopyStates(t *testing.T) {
 	check("proven", s.SetProof(ctx, id, backup.ProofProven, at, "ignored"), func(c backup.Copy) bool {
 		return c.Proof == backup.ProofProven && c.ProvenAt.Equal(at) && c.ProofError == ""
 	})
+	more := []backup.Finding{{Code: "orphans", Message: "3 rows"}, {Code: "order", Object: "t", Message: "late"}}
+	for range 2 { // a second time changes nothing
+		check("findings", s.AddFindings(ctx, id, more), func(c backup.Copy) bool { return slices.Equal(c.Manifest.Findings, more) })
+	}
+	if err := s.AddFindings(ctx, "6ae2b03c-40dd-499e-ab31-017f78989b60", more); !errors.Is(err, backup.ErrNotFound) {
+		t.Errorf("findings of no copy: %v", err)
+	}
 	check("suspect", s.SetProof(ctx, id, backup.ProofSuspect, at, "rows differ"), func(c backup.Copy) bool {
 		return c.Proof == backup.ProofSuspect && c.ProvenAt == nil && c.ProofError == "rows differ"
 	})

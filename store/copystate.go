@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -65,6 +66,30 @@ func (s *Store) SetProof(ctx context.Context, id string, state backup.ProofState
 		proven = &at
 	}
 	return s.changeCopy(ctx, id, "proof = $2, proven_at = $3, proof_error = $4", state, proven, reason)
+}
+
+// AddFindings adds what a proof found to what the export had: to the copy and to
+// the result that made it. What is there already is not added again. Errors:
+// ErrNotFound.
+func (s *Store) AddFindings(ctx context.Context, id string, findings []backup.Finding) error {
+	c, err := s.Copy(ctx, id)
+	if err != nil {
+		return err
+	}
+	add := []backup.Finding{}
+	for _, f := range findings {
+		if c.Manifest == nil || !slices.ContainsFunc(c.Manifest.Findings, func(old backup.Finding) bool { return old.Code == f.Code && old.Object == f.Object }) {
+			add = append(add, f)
+		}
+	}
+	if len(add) == 0 {
+		return nil
+	}
+	err = s.changeCopy(ctx, id, "manifest = jsonb_set(manifest, '{findings}', coalesce(manifest->'findings', '[]') || $2::jsonb)", add)
+	if err == nil && c.ResultID != "" {
+		_, err = s.db.Exec(ctx, "UPDATE backup_results SET findings = findings || $2::jsonb WHERE id = $1", c.ResultID, add)
+	}
+	return wrapErr("add the findings of backup "+id, err)
 }
 
 // SetExpiry says when a copy may go and why then; nil for never. Errors:

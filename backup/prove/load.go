@@ -178,7 +178,11 @@ func (p *Proof) checkKeys(ctx context.Context, db *sql.DB, m *backup.Manifest) e
 	case p.ForeignKeys > 0 && m != nil && m.ForeignKeys == 0:
 		return corrupt("%d rows of the loaded copy miss their parents, and at the source none did", p.ForeignKeys)
 	case p.ForeignKeys > 0:
-		p.Findings = append(p.Findings, backup.Finding{Code: "foreign-keys", Message: fmt.Sprintf("%d rows name a parent that does not exist; D1 would refuse them in an import", p.ForeignKeys)})
+		code := "foreign-keys"
+		if m != nil && m.ForeignKeys < 0 {
+			code = "orphans" // the source was not asked: this is where it is learned
+		}
+		p.Findings = append(p.Findings, backup.Finding{Code: code, Message: fmt.Sprintf("%d rows name a parent that does not exist; D1 would refuse them in an import", p.ForeignKeys)})
 	}
 	return nil
 }

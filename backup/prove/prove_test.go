@@ -161,6 +161,10 @@ func TestForeignKeys(t *testing.T) {
 	if err != nil || p.ForeignKeys != 1 || len(p.Findings) != 1 || p.Findings[0].Code != "foreign-keys" {
 		t.Errorf("orphans that it had: %+v, %v", p, err)
 	}
+	m.ForeignKeys = -1
+	if p, err := proof(t, text, m); err != nil || len(p.Findings) != 1 || p.Findings[0].Code != "orphans" {
+		t.Errorf("orphans of a source that was not asked: %+v, %v", p, err)
+	}
 }
 
 // forge makes a dump with other statements in its body and all hashes right: only
