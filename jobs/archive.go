@@ -106,6 +106,9 @@ func (a *archiving) run(ctx context.Context) error {
 			}
 			continue
 		}
+		if errors.Is(err, errGone) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -113,15 +116,17 @@ func (a *archiving) run(ctx context.Context) error {
 	}
 }
 
-// make makes the archive of a plan, whose copies nothing deletes meanwhile.
+var errGone = errors.New("a copy went while the archive was being begun")
+
+// make makes the archive while nothing that goes into it can be deleted.
 func (a *archiving) make(ctx context.Context, plan archive.Plan) (*backup.ArchiveManifest, bool, error) {
 	ids := make([]string, len(plan.Copies))
 	for i, c := range plan.Copies {
 		ids[i] = c.ID
 	}
-	release, err := a.r.store.ReadingFor(ctx, "it is being archived", ids...)
-	if errors.Is(err, backup.ErrNotFound) { // one went a moment ago: choose again, at the next try
-		return nil, false, &backup.Error{Kind: backup.ErrUnavailable, Message: "a copy went while the archive was begun"}
+	release, err := a.r.store.ReadingFor(ctx, "the archive of "+a.week.String(), ids...)
+	if errors.Is(err, backup.ErrNotFound) {
+		return nil, false, errGone
 	}
 	if err != nil {
 		return nil, false, err
@@ -212,6 +217,11 @@ func (a *archiving) end(ctx context.Context, totals backup.Totals, why string, a
 
 // check reads an archive that the catalogue has once more.
 func (a *archiving) check(ctx context.Context, old backup.Archive) error {
+	release, err := a.r.store.ReadingArchive(ctx, "a look at it", old.Week)
+	if err != nil {
+		return err
+	}
+	defer release()
 	m, err := archive.Check(ctx, a.r.cfg.Bucket, a.week, old.SHA256)
 	if err != nil {
 		return err

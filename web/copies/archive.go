@@ -123,6 +123,16 @@ func (h *Handler) DownloadArchive(c echo.Context) error {
 	case preconditionFailed:
 		return echo.NewHTTPError(http.StatusPreconditionFailed, "The archive is another one by now.")
 	}
+	if c.Request().Method == http.MethodGet {
+		release, err := h.Store.ReadingArchive(c.Request().Context(), "a download", a.Week)
+		if errors.Is(err, backup.ErrNotFound) { // it went a moment ago
+			return errNoArchive
+		}
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	return h.serve(c, stored{
 		what: "archive", size: a.Size, sha256: a.SHA256, kind: "application/gzip", name: a.Key[strings.LastIndexByte(a.Key, '/')+1:],
 		audit: "archive " + a.Week + ", " + a.Key, log: []any{"key", a.Key},

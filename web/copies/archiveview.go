@@ -47,11 +47,11 @@ func viewArchive(a backup.Archive, list []backup.Copy, q url.Values, next string
 	m.Facts = []ui.Definition{
 		{Term: "Dates", Text: a.From.String() + " to " + a.To.String()},
 		{Term: "Kept", Text: archiveExpiry(a)},
-		{Term: "Object", Text: a.Key, Code: true},
 	}
 	if all { // otherwise the number tells of others
 		m.Facts = append(m.Facts, ui.Definition{Term: "Copies", Text: strconv.Itoa(a.Members)})
 	}
+	m.Facts = append(m.Facts, ui.Definition{Term: "Object", Text: a.Key, Code: true})
 	if a.QuarantinedAt != nil {
 		m.Mark = ui.Mark{State: "failed", Icon: "circle-x", Word: "damaged"}
 	}
