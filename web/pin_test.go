@@ -69,6 +69,13 @@ func TestPin(t *testing.T) {
 	if res := olga.form(path, url.Values{"pinned": {"false"}, "back": {"//evil.example"}}); res.header.Get("Location") != "/list" {
 		t.Errorf("led away to %s", res.header.Get("Location"))
 	}
+	// And from its own page.
+	page := "/backups/" + c.ID
+	holds(t, olga.get(page), `action="`+path+`"`, `name="back" value="`+page+`"`)
+	if res := olga.form(path, url.Values{"pinned": {"true"}, "back": {page}}); res.header.Get("Location") != page || !pinned(c.ID) {
+		t.Errorf("%d to %s", res.status, res.header.Get("Location"))
+	}
+	holds(t, olga.get(page), "pinned: kept for good", "Unpin")
 	log := b.audited()
 	for _, want := range []string{"token test operator|pin|backup " + c.ID + "|done", "token test operator|unpin|backup " + c.ID + "|done", "olga|pin|backup " + c.ID + "|done"} {
 		if !contains(log, want) {

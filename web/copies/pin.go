@@ -26,8 +26,8 @@ func (h *Handler) Pin(c echo.Context) error {
 		return err
 	}
 	gone := backup.Errorf(backup.ErrNotFound, "There is no backup %s.", ui.Name(id))
-	cp, err := h.Store.Copy(ctx, id)
-	if errors.Is(err, backup.ErrNotFound) || err == nil && (cp.DeletedAt != nil || !auth.Of(c).Sees(cp.DatabaseID)) {
+	cp, err := h.visible(c, id)
+	if errors.Is(err, backup.ErrNotFound) || err == nil && cp.DeletedAt != nil {
 		return gone
 	}
 	if err != nil {

@@ -19,6 +19,7 @@ type shown struct {
 	Download       string // "" where whoever looks may not
 	ForD1, SQLite  string
 	Restore        string // "" where whoever looks may not
+	Pin            *pin   // nil where whoever looks may not
 	Size           string
 	SHA, Body      string
 	Facts, Proof   []ui.Definition
@@ -49,6 +50,9 @@ func showView(c backup.Copy, near neighbours, now time.Time, who ui.Who) shown {
 		ID: c.ID, Name: ui.Name(c.DatabaseName), Href: "/databases/" + ui.Ref(c.DatabaseName, c.DatabaseID), Title: string(c.Kind) + " copy of " + c.Date.String(),
 		Mark: ui.CopyMark(c), Taken: ui.Ago(c.TakenAt, now), Stamp: ui.Stamp(c.TakenAt), Size: ui.Bytes(c.Size), SHA: c.SHA256, Body: c.BodySHA256,
 		Loader: who.Downloader && c.DeletedAt == nil,
+	}
+	if who.Operator && c.DeletedAt == nil {
+		m.Pin = &pin{ID: c.ID, What: m.Title, Back: "/backups/" + c.ID, Pinned: c.Pinned}
 	}
 	if m.Loader {
 		m.Download = downloadPath(c)

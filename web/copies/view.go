@@ -33,11 +33,17 @@ type row struct {
 	Size, Rows  string
 	Expiry      string
 	Pinned      bool
-	Pin         string // where the form goes
 	What        string // which copy, for people who do not see the row
 	Archive     string // the week of the archive that holds it; "" for none
 	Alone       bool   // it lies there alone
 	Download    string
+}
+
+// pin is a copy's button that pins it.
+type pin struct {
+	ID, What string
+	Back     string // the page to come back to
+	Pinned   bool
 }
 
 func view(list []backup.Copy, q url.Values, next string, now time.Time, who ui.Who) model {
@@ -73,7 +79,7 @@ func rowOf(c backup.Copy, now time.Time) row {
 		ID: c.ID, Copy: showPath(c), Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
 		Consistency: string(c.Consistency), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
 		Archive: c.Archived.Week, Alone: c.Location() == backup.InArchive, Download: downloadPath(c),
-		Pinned: c.Pinned, Pin: "/backups/" + c.ID + "/pin", What: ui.Name(c.DatabaseName) + " of " + c.Date.String(),
+		ID: c.ID, Pinned: c.Pinned, What: ui.Name(c.DatabaseName) + " of " + c.Date.String(),
 	}
 }
 
