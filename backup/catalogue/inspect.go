@@ -269,7 +269,9 @@ func edgesDiffer(ctx context.Context, b object.Bucket, key object.Key, m *backup
 	if err != nil {
 		return "", err
 	}
-	if h.DatabaseID != m.DatabaseID || h.Database != m.DatabaseName || h.JobID != m.JobID || !h.TakenAt.Equal(m.StartedAt.Truncate(time.Second)) {
+	// The header's time is that at which its text began.
+	taken := !h.TakenAt.Before(m.StartedAt.Add(-skew)) && !h.TakenAt.After(m.CompletedAt.Add(skew))
+	if h.DatabaseID != m.DatabaseID || h.Database != m.DatabaseName || h.JobID != m.JobID || !taken {
 		return fmt.Sprintf("its header says %s (%s), taken at %s by job %q", h.Database, h.DatabaseID, h.TakenAt.Format(time.RFC3339), h.JobID), nil
 	}
 	return footerDiffers(ctx, b, m)
