@@ -76,7 +76,7 @@ func view(list []backup.Copy, q url.Values, next string, now time.Time, who ui.W
 func rowOf(c backup.Copy, now time.Time) row {
 	return row{
 		Name: ui.Name(c.DatabaseName), Href: "/databases/" + ui.Ref(c.DatabaseName, c.DatabaseID),
-		ID: c.ID, Copy: showPath(c), Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
+		Copy: showPath(c), Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
 		Consistency: string(c.Consistency), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
 		Archive: c.Archived.Week, Alone: c.Location() == backup.InArchive, Download: downloadPath(c),
 		ID: c.ID, Pinned: c.Pinned, What: ui.Name(c.DatabaseName) + " of " + c.Date.String(),
