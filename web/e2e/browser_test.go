@@ -150,14 +150,15 @@ func eval[T any](b *tab, expression string) T {
 	return v
 }
 
-// until waits until a condition of the page holds; it may be navigating.
+// until waits until a condition of the page holds; it may be navigating. The
+// page has come whole by then: what is clicked next stays where it is.
 func (b *tab) until(what, condition string) {
 	b.t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	late := time.After(45 * time.Second)
 	for {
-		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](condition))
+		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.readyState === "complete" && (`+condition+`)`))
 		if err == nil && ok {
 			return
 		}
