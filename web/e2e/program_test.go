@@ -27,6 +27,9 @@ import (
 // program is a running Patina, and what a person needs to use it.
 type program struct {
 	url, password string
+	data          string   // its folder
+	env           []string // beyond the process's own
+	stop          func()   // as Ctrl-C does, and waits
 
 	// Of serve alone:
 	setup   string         // the link that makes the first admin
@@ -145,8 +148,16 @@ func (p *program) run(t *testing.T, env []string, ready func(line string) bool, 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	p.data = filepath.Join(dir, "data")
+	p.env = append(append(os.Environ(), "PATINA_DATA="+p.data, "PATINA_ADDR="+strings.TrimPrefix(p.url, "http://"), "PATINA_PUBLIC_URL="+p.url), env...)
+	p.begin(t, bin, ready, args...)
+}
+
+// begin starts the program on what it has, and reads what it says until ready.
+func (p *program) begin(t *testing.T, bin string, ready func(line string) bool, args ...string) {
+	t.Helper()
 	cmd := exec.Command(bin, args...)
-	cmd.Env = append(append(os.Environ(), "PATINA_DATA="+filepath.Join(dir, "data"), "PATINA_ADDR="+strings.TrimPrefix(p.url, "http://"), "PATINA_PUBLIC_URL="+p.url), env...)
+	cmd.Env = p.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, w, err := os.Pipe()
 	if err != nil {
@@ -157,10 +168,11 @@ func (p *program) run(t *testing.T, env []string, ready func(line string) bool, 
 		t.Fatal(err)
 	}
 	_ = w.Close()
-	t.Cleanup(func() {
+	p.stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
+	t.Cleanup(p.stop)
 	late := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
 	var said strings.Builder
@@ -172,4 +184,20 @@ func (p *program) run(t *testing.T, env []string, ready func(line string) bool, 
 		}
 	}
 	t.Fatalf("it did not start:\n%s", said.String())
+}
+
+// command runs a verb on the same installation to its end.
+func (p *program) command(t *testing.T, args ...string) string {
+	t.Helper()
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, args...)
+	cmd.Env = p.env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("patina %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
 }

@@ -136,7 +136,7 @@ func content(m model) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if m.Frozen != "" {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<section class=\"card problem\" aria-labelledby=\"frozen\"><h2 id=\"frozen\">No backup expires for now</h2><p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<section class=\"card notice\" aria-labelledby=\"frozen\"><h2 id=\"frozen\">No backup expires for now</h2><p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
