@@ -58,7 +58,10 @@ func (r *Runner) Preview(ctx context.Context, req backup.Request) (*restore.Plan
 		return nil, rs, err
 	}
 	if r.cfg.Restore == nil {
-		return nil, rs, backup.Errorf(backup.ErrUnavailable, "this process has no access to the account, and cannot look at the target")
+		return nil, rs, &backup.Error{
+			Kind: backup.ErrUnavailable, Message: "this process has no access to the account, and cannot look at the target",
+			Next: "The dashboard shows the same: /backups/" + req.CopyID + "/restore. Or set CLOUDFLARE_ACCOUNT_ID and CLOUDFLARE_API_TOKEN for this command.",
+		}
 	}
 	rs.Confirm, rs.CreatedAt = rs.Name, r.now()
 	plan, err := restore.Preview(ctx, restore.Config{D1: r.cfg.Restore, Clock: r.cfg.Clock}, c, rs)
