@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,10 +46,20 @@ func init() {
 	case "patina":
 		main()
 	case "sqlite3": // the shell that is installed may be older than a dump asks for
-		var text []byte
-		if text, err = io.ReadAll(os.Stdin); err == nil {
-			err = load(os.Args[1], string(text))
+		args := slices.DeleteFunc(os.Args[1:], func(a string) bool { return strings.HasPrefix(a, "-") })
+		text := strings.Join(args[1:], "")
+		if text == "" {
+			var in []byte
+			in, err = io.ReadAll(os.Stdin)
+			text = string(in)
 		}
+		if err == nil {
+			err = load(args[0], text)
+		}
+	case "npx":
+		err = npx(os.Args[1:], load)
+	case "curl":
+		err = curl(os.Args[1:])
 	case "wrangler": // loads a file as D1's importer does: in a transaction of its own
 		if os.Args[2] == "execute" {
 			var text []byte
