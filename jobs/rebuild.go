@@ -96,16 +96,23 @@ func (b *rebuild) all(ctx context.Context) error {
 
 func stateKey(key, sha256 string) string { return sha256 + " " + key }
 
-// recall finds what the settings say of each copy. A copy whose manifest was
-// lost gets back the id that it had.
+// recall finds what the settings say of each copy. One whose manifest was lost
+// gets back the id that it had, and each what its proof found.
 func (b *rebuild) recall() {
 	b.states = make(map[string]store.CopyState, len(b.meta.Copies))
 	for _, c := range b.meta.Copies {
 		b.states[stateKey(c.Key, c.SHA256)] = c
 	}
 	for _, c := range b.found.Copies {
-		if state, ok := b.states[stateKey(c.Manifest.Key, c.Manifest.SHA256)]; ok && c.Made && uuid.Validate(state.ID) == nil {
+		state, ok := b.states[stateKey(c.Manifest.Key, c.Manifest.SHA256)]
+		if !ok {
+			continue
+		}
+		if c.Made && uuid.Validate(state.ID) == nil {
 			c.Manifest.CopyID = state.ID
+		}
+		if len(state.Findings) > len(c.Manifest.Findings) {
+			c.Manifest.Findings = state.Findings
 		}
 	}
 }

@@ -136,6 +136,7 @@ func TestRebuild(t *testing.T) {
 	bad, err := n.store.CopyByKey(ctx, "daily/2026-11-20/spoilt.sql")
 	must(t, err)
 	must(t, n.store.SetPinned(ctx, first.ID, true))
+	must(t, n.store.AddFindings(ctx, first.ID, []backup.Finding{{Code: "order", Object: "a", Message: "found by the proof"}}))
 	must(t, n.store.Quarantine(ctx, bad.ID, n.now(), "a bit flipped"))
 	paused := true
 	_, err = n.store.ChangeDatabase(ctx, n.ids["whole"], store.DatabaseChange{Paused: &paused})

@@ -46,6 +46,7 @@ type CopyState struct {
 	CreatedAt     time.Time         `json:"created_at"`
 	ExpiresAt     *time.Time        `json:"expires_at,omitempty"`
 	ExpiresReason string            `json:"expires_reason,omitempty"`
+	Findings      []backup.Finding  `json:"findings,omitempty"` // the proof's beside the export's
 }
 
 // metaTable is a table whose rows are kept, and how they come back. A new table
@@ -103,7 +104,7 @@ func (s *Store) Meta(ctx context.Context, now time.Time, version string) (*Meta,
 	var rows, copies []byte
 	// One statement sees one moment.
 	err := s.db.QueryRow(ctx, `SELECT json_build_object(`+tables.String()+`),
-		(SELECT coalesce(json_agg(c), '[]') FROM (SELECT id, key, sha256, proof, proven_at, proof_error, pinned, quarantined_at, created_at, expires_at, expires_reason
+		(SELECT coalesce(json_agg(c), '[]') FROM (SELECT id, key, sha256, proof, proven_at, proof_error, pinned, quarantined_at, created_at, expires_at, expires_reason, manifest->'findings' AS findings
 			FROM backup_inventory WHERE deleted_at IS NULL ORDER BY key, id) c),
 		coalesce((SELECT id FROM audit_log ORDER BY id DESC LIMIT 1), 0), coalesce((SELECT encode(hash, 'hex') FROM audit_log ORDER BY id DESC LIMIT 1), ''),
 		(SELECT max(version_id) FROM goose_db_version WHERE is_applied)`).Scan(&rows, &copies, &m.AuditHead.ID, &m.AuditHead.Hash, &m.Schema)
