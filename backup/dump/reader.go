@@ -43,7 +43,7 @@ type Reader struct {
 // within them.
 const (
 	maxSections = 1 << 18
-	maxCreates   = 32 << 20
+	maxCreates  = 32 << 20
 )
 
 // place is where in a dump a Reader stands.
