@@ -42,6 +42,7 @@ func child(args []string) {
 	file := f.String("file", "", "a SQLite file to export, into -out")
 	out := f.String("out", "", "where -file goes")
 	dump := f.String("prove", "", "a dump to prove")
+	week := f.String("archive", "", "a folder whose week to archive")
 	n := f.Int("streams", 0, "uploads at once into -bucket")
 	size := f.Int64("stream-bytes", 0, "of each of them")
 	profile := f.String("profile", "", "file for a CPU profile")
@@ -57,6 +58,17 @@ func child(args []string) {
 			os.Exit(1)
 		}
 		defer pprof.StopCPUProfile()
+	}
+	if *week != "" {
+		a, err := makeArchive(context.Background(), *week)
+		if err == nil {
+			err = json.NewEncoder(os.Stdout).Encode(a)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	if *file != "" || *dump != "" || *n > 0 {
 		if err := runOther(*file, *out, *dump, *bucketURL, *n, *size); err != nil {

@@ -24,6 +24,7 @@ var figures = []figure{
 	{"billed", billedFigure},
 	{"streams", streamsFigure},
 	{"file", fileFigure},
+	{"archive", archiveFigure},
 	{"start", startFigure},
 }
 
