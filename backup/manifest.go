@@ -78,9 +78,9 @@ func (m *Manifest) Encode() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// MaxManifest bounds what DecodeManifest reads: 48 MiB is a database of some
-// 150,000 tables.
-const MaxManifest = 48 << 20
+// MaxManifest bounds what DecodeManifest reads: 32 MiB is a database of some
+// 100,000 tables.
+const MaxManifest = 32 << 20
 
 // DecodeManifest reads a manifest of at most MaxManifest bytes. It refuses, as
 // ErrCorrupt, what is not one, and a format newer than this program's.
