@@ -137,6 +137,30 @@ func (c *cleaner) record(ctx context.Context, plan retention.Plan) error {
 	return flush()
 }
 
+// recordEnds writes each copy's and archive's end, and why, as of now. It deletes
+// nothing.
+func (r *Runner) recordEnds(ctx context.Context) error {
+	c := &cleaner{r: r, now: r.now()}
+	want, state, err := c.load(ctx)
+	if err != nil {
+		return err
+	}
+	plan, _ := retention.Cautious(c.h, want, state, c.now)
+	return c.record(ctx, plan)
+}
+
+// expect gives a new copy the end that it will have unless something else comes
+// to keep it.
+func (r *Runner) expect(ctx context.Context, s *store.Store, c backup.Copy) (backup.Copy, error) {
+	want, err := retention.Wanted(ctx, s, r.cfg.Keep)
+	if err != nil {
+		return c, err
+	}
+	d := retention.Expected(c, want)
+	c.ExpiresAt, c.ExpiresReason = d.Until, d.Reason
+	return c, nil
+}
+
 func sameEnd(a, b *time.Time) bool {
 	return a == nil && b == nil || a != nil && b != nil && a.Equal(*b)
 }

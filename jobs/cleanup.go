@@ -128,17 +128,14 @@ func (c *cleaner) keepReport(ctx context.Context, s *store.Store, status backup.
 // keepState keeps the state for the next run. Somebody's word that came
 // meanwhile is kept with it.
 func (c *cleaner) keepState(ctx context.Context, s *store.Store) error {
-	if err := s.LockRequests(ctx); err != nil {
-		return err
-	}
 	var kept retention.State
-	if _, err := s.Setting(ctx, retention.StateSetting, &kept); err != nil {
-		return err
-	}
-	if p, was := c.state.Pending, kept.Pending; p != nil && was != nil && was.Policy == p.Policy && was.Since.Equal(p.Since) {
-		p.ConfirmedBy = was.ConfirmedBy
-	}
-	return s.SetSetting(ctx, retention.StateSetting, c.state)
+	return s.ChangeSetting(ctx, retention.StateSetting, &kept, func() error {
+		if p, was := c.state.Pending, kept.Pending; p != nil && was != nil && was.Policy == p.Policy && was.Since.Equal(p.Since) {
+			p.ConfirmedBy = was.ConfirmedBy
+		}
+		kept = c.state
+		return nil
+	})
 }
 
 // requestCleanup starts a cleanup, or answers with the one that is under way.
@@ -186,4 +183,16 @@ func (r *Runner) requestErase(ctx context.Context, tx pgx.Tx, s *store.Store, re
 	started, err := r.startCleanup(ctx, tx, s, r.soloJob(backup.JobCleanup, req), db.ID)
 	started.Databases = []string{db.Name}
 	return started, err
+}
+
+// notePolicy lets the wait begin of a policy that would delete much, as soon as
+// a process starts with it: the environment may have changed.
+func (r *Runner) notePolicy(ctx context.Context) {
+	err := retention.Note(ctx, r.store, r.cfg.Keep, r.now(), func(ctx context.Context, edit func(*retention.State) error) error {
+		var st retention.State
+		return r.store.ChangeSetting(ctx, retention.StateSetting, &st, func() error { return edit(&st) })
+	})
+	if err != nil {
+		r.log.Warn("the retention policy could not be looked at", "error", kindName(err))
+	}
 }

@@ -179,7 +179,7 @@ func TestReconciliation(t *testing.T) {
 		// What others have put there, or left, is old by then.
 		v.set(time.Now().AddDate(0, 0, 3))
 		rep := v.clean()
-		if rep.Missing != 2 || rep.Resized != 1 || rep.Unknown != 2 || rep.Manifests != 2 || rep.Uploads != 1 || rep.Copies+rep.Archives != 0 || !strings.Contains(rep.Held, "not in the bucket") {
+		if rep.Missing != 2 || rep.Resized != 1 || rep.Unknown != 2 || rep.Manifests != 2 || rep.Uploads != 1 || rep.Copies+rep.Archives != 0 || !strings.Contains(rep.Held, "is not in the bucket") {
 			t.Errorf("%+v", rep)
 		}
 		for c, want := range map[*backup.Copy]string{&lost: "quarantined", &cut: "quarantined", &archived: "archive"} {

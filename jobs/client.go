@@ -118,6 +118,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	if err := r.enterSchedules(ctx); err != nil {
 		return err
 	}
+	r.notePolicy(ctx)
 	if err := r.store.Beat(ctx, r.process); err != nil {
 		return err
 	}

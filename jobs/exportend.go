@@ -25,7 +25,11 @@ func (r *Runner) commit(ctx context.Context, a *attempt, m *backup.Manifest) err
 			return err
 		}
 		at := r.now()
-		id, err := s.RecordCopy(ctx, copyOf(m, at))
+		c, err := r.expect(ctx, s, copyOf(m, at))
+		if err != nil {
+			return err
+		}
+		id, err := s.RecordCopy(ctx, c)
 		if err != nil {
 			return err
 		}

@@ -53,10 +53,6 @@ func (r *Runner) rehearse(ctx context.Context, w rehearsal) (backup.DrillResult,
 	if w.live {
 		opt.Live = func(string, string) source.Source { return r.cfg.Source(w.database) }
 	}
-	// A copy that has gone by now is found missing by the proof.
-	if release, err := r.store.ReadingFor(ctx, "a proof", c.ID); err == nil {
-		defer release()
-	}
 	for try := 1; ; try++ {
 		p, err := r.prove(ctx, c, opt)
 		if ctx.Err() != nil {

@@ -187,7 +187,11 @@ func (a *restoring) safety(ctx context.Context, id, name string) (*backup.Manife
 		if _, err := s.HoldJob(ctx, a.ID, a.fence); err != nil {
 			return err
 		}
-		known, err := s.RecordCopy(ctx, copyOf(m, r.now()))
+		c, err := r.expect(ctx, s, copyOf(m, r.now()))
+		if err != nil {
+			return err
+		}
+		known, err := s.RecordCopy(ctx, c)
 		if err != nil {
 			return err
 		}

@@ -96,6 +96,12 @@ func (r *Runner) Next(now time.Time) (nightly, weekly time.Time) {
 	return nightly, weekly
 }
 
+// NextCleanup gives the time at which the cleanup is due next.
+func (r *Runner) NextCleanup(now time.Time) time.Time {
+	at, _ := NextRun(r.cfg.Cleanup, now) // the spec was checked by New
+	return at
+}
+
 // enterSchedules writes the schedules that this program runs into the ledger.
 // A discovery that has never run is due at once: nothing can be backed up that
 // is not in the registry.

@@ -47,7 +47,10 @@ func (w *scrubWorker) NextRetry(job *river.Job[scrubArgs]) time.Time {
 // Work reads a day's share back and ends the slot.
 func (w *scrubWorker) Work(ctx context.Context, job *river.Job[scrubArgs]) error {
 	r := w.r
-	_, err := r.Scrub(ctx)
+	err := r.recordEnds(ctx)
+	if err == nil {
+		_, err = r.Scrub(ctx)
+	}
 	status, why := store.SlotDone, ""
 	switch judge(ctx, err, job.Attempt, job.MaxAttempts) {
 	case done:

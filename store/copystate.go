@@ -98,13 +98,14 @@ func (s *Store) SetExpiry(ctx context.Context, id string, at *time.Time, reason 
 	return s.changeCopy(ctx, id, "expires_at = $2, expires_reason = $3", at, reason)
 }
 
-// SetPinned keeps a copy for ever, or no longer. Errors: ErrNotFound, also for
-// one that was deleted.
+// SetPinned keeps a copy for ever, or no longer; why it stays then is for
+// retention to say anew. Errors: ErrNotFound, also for one that was deleted.
 func (s *Store) SetPinned(ctx context.Context, id string, pinned bool) error {
 	if !isUUID(id) {
 		return backup.Errorf(backup.ErrNotFound, "there is no backup %q", id)
 	}
-	tag, err := s.db.Exec(ctx, "UPDATE backup_inventory SET pinned = $2 WHERE id = $1 AND deleted_at IS NULL", id, pinned)
+	tag, err := s.db.Exec(ctx, `UPDATE backup_inventory SET pinned = $2, expires_reason = CASE WHEN $2 OR NOT pinned THEN expires_reason ELSE '' END
+		WHERE id = $1 AND deleted_at IS NULL`, id, pinned)
 	if err == nil && tag.RowsAffected() == 0 {
 		return backup.Errorf(backup.ErrNotFound, "there is no backup %q", id)
 	}

@@ -41,3 +41,20 @@ func (s *Store) DeleteSetting(ctx context.Context, key string) error {
 	_, err := s.db.Exec(ctx, "DELETE FROM settings WHERE key = $1", key)
 	return wrapErr("setting "+key, err)
 }
+
+// ChangeSetting reads a setting into v, lets edit change that, and keeps it:
+// one caller at a time. An error of edit's changes nothing.
+func (s *Store) ChangeSetting(ctx context.Context, key string, v any, edit func() error) error {
+	return s.InTx(ctx, func(_ pgx.Tx, s *Store) error {
+		if err := s.LockRequests(ctx); err != nil {
+			return err
+		}
+		if _, err := s.Setting(ctx, key, v); err != nil {
+			return err
+		}
+		if err := edit(); err != nil {
+			return err
+		}
+		return s.SetSetting(ctx, key, v)
+	})
+}

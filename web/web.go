@@ -22,6 +22,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/backup/object"
+	"github.com/AutumnsGrove/Patina/backup/retention"
 	"github.com/AutumnsGrove/Patina/static"
 	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/auth"
@@ -50,6 +51,8 @@ type Config struct {
 	Nightly        func(after time.Time) time.Time // the first nightly run after; nil for none
 	Weekly         func(after time.Time) time.Time // the same for the weekly
 	Drill          func(after time.Time) time.Time // the same for the drill
+	Cleanup        func(after time.Time) time.Time // the same for the cleanup
+	Keep           retention.Fixed                 // what the environment says of how long copies stay
 	Interval       time.Duration                   // between two looks of an event stream; 1 s when 0
 }
 

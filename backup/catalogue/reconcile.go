@@ -172,11 +172,17 @@ func (r *reconciler) rest(ctx context.Context, b object.Bucket, d *Difference) e
 // Doubt says why nothing should be deleted on the word of this listing; "" where
 // it agrees with the catalogue.
 func (d *Difference) Doubt() string {
+	more := func(n int) string {
+		if n == 1 {
+			return ""
+		}
+		return fmt.Sprintf(" and %d more", n-1)
+	}
 	switch {
 	case len(d.Omitted) > 0:
-		return fmt.Sprintf("the bucket's listing leaves out %d objects that are there, %s among them", len(d.Omitted), d.Omitted[0])
+		return "the bucket's listing leaves out " + d.Omitted[0] + more(len(d.Omitted)) + ", although it is there"
 	case len(d.Missing) > 0:
-		return fmt.Sprintf("%d objects of the catalogue are not in the bucket, %s among them", len(d.Missing), d.Missing[0].Key)
+		return "of the catalogue's objects " + d.Missing[0].Key + more(len(d.Missing)) + " is not in the bucket"
 	}
 	return ""
 }

@@ -190,3 +190,12 @@ func restrain(after, before Plan, p Pending) Plan {
 	after.Copies, after.Archives = hold(after.Copies, before.Copies), hold(after.Archives, before.Archives)
 	return after
 }
+
+// Newest gives the newest time on record, that of the last run among them.
+func Newest(h Holdings, s State) time.Time {
+	newest := newestOf(h)
+	if s.LastRun != nil && s.LastRun.After(newest) {
+		newest = *s.LastRun
+	}
+	return newest
+}

@@ -146,6 +146,16 @@ func (d *decider) words(what string, c backup.Copy) string {
 	return what + " of " + c.DatabaseName
 }
 
+// Expected gives the end that a copy has by its own kind, were there others to
+// stand for its database.
+func Expected(c backup.Copy, p Policy) Decision {
+	d := &decider{p: p.atLeastOne(), now: c.CreatedAt, due: c.CreatedAt}
+	d.index()
+	dec := d.copy(c)
+	dec.ID, dec.Drop = c.ID, false
+	return dec
+}
+
 // needed says why a copy stays for ever; "" where it does not.
 func (d *decider) needed(c backup.Copy) string {
 	if c.Pinned {

@@ -321,3 +321,40 @@ func TestOrdinaryWeeksDoNotWait(t *testing.T) {
 		t.Errorf("%d copies and %d archives go; state %+v", copies, archives, s)
 	}
 }
+
+// TestExpected: what a copy is told when it is made.
+func TestExpected(t *testing.T) {
+	t.Parallel()
+	c := dailyOf("a", 0)
+	if d := Expected(c, Default()); show(d) != "stays: not yet in a verified archive" {
+		t.Errorf("a daily %s", show(d))
+	}
+	c.Kind = backup.Safety
+	if d := Expected(c, Default()); show(d) != "stays until 2026-12-29 03:00:00: 30 days of copies made before a restore" {
+		t.Errorf("a safety copy %s", show(d))
+	}
+}
+
+// TestEntries: a plan in words, what goes first.
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	h := Holdings{
+		Copies:   []backup.Copy{dailyOf("a", 0), archived(dailyOf("a", 7), "w"), alone(dailyOf("a", 90), "old"), archived(dailyOf("a", 8), "w")},
+		Archives: []backup.Archive{archiveOf("old", backup.DateOf(t0).AddDays(-84)), archiveOf("w", backup.DateOf(t0).AddDays(-7))},
+		Reading:  map[string]string{dailyOf("a", 7).ID: "a download"},
+	}
+	h.Copies[2].Pinned = true
+	var got []string
+	for _, e := range Decide(h, Default(), t0).Entries(h, true) {
+		got = append(got, e.Action+" "+e.ID)
+	}
+	want := []string{
+		"delete " + h.Copies[3].ID, "hold " + h.Copies[1].ID, "hold old", "keep " + h.Copies[2].ID, "stay " + h.Copies[0].ID, "stay w",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v\nwant %v", got, want)
+	}
+	if n := len(Decide(h, Default(), t0).Entries(h, false)); n != 4 {
+		t.Errorf("%d lines of what changes", n)
+	}
+}

@@ -107,3 +107,28 @@ func (r *Report) Add(what, text string) {
 		r.Lines = append(r.Lines, Line{what, text})
 	}
 }
+
+// Note lets the day begin that a policy which would delete much has to wait, as
+// soon as it is known, and forgets a wait that came to nothing. It deletes
+// nothing; change must change the state for one caller at a time.
+func Note(ctx context.Context, s Source, fixed Fixed, now time.Time, change func(context.Context, func(*State) error) error) error {
+	h, want, st, err := Load(ctx, s, fixed)
+	if err != nil {
+		return err
+	}
+	plan, next := Cautious(h, want, st, now)
+	if plan.Held != "" || next.Pending == nil && st.Pending == nil {
+		return nil
+	}
+	if next.Pending != nil && st.Pending != nil && *next.Pending == *st.Pending {
+		return nil
+	}
+	// A wait that is over is the next run's to end.
+	if next.Pending == nil && still(st.Pending, want, now) != nil {
+		return nil
+	}
+	return change(ctx, func(st *State) error {
+		st.Pending = next.Pending
+		return nil
+	})
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/retention"
 	"github.com/AutumnsGrove/Patina/jobs"
 )
 
@@ -41,6 +42,7 @@ type Config struct {
 
 	Nightly     string             // cron spec, UTC
 	Weekly      string             // cron spec, UTC
+	Keep        retention.Fixed    // how long copies stay; 0 where nothing says
 	Drill       string             // cron spec, UTC
 	Compress    backup.Compression // how dumps are stored
 	Concurrency int                // exports at once over all processes
@@ -117,6 +119,7 @@ func loadConfig(env lookup, file string) *Config {
 	c.Concurrency = c.number("PATINA_CONCURRENCY", get("PATINA_CONCURRENCY"), 3)
 	c.TrustedProxies = c.networks("PATINA_TRUSTED_PROXIES", get("PATINA_TRUSTED_PROXIES"))
 	c.loadAlerts(get)
+	c.Keep = c.loadKeep(get)
 	c.check()
 	c.readFile(file)
 	return c

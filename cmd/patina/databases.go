@@ -146,9 +146,9 @@ func (a *app) reportDiscovery(d jobs.Discovery) error {
 }
 
 // orEmpty makes JSON write [] and not null.
-func orEmpty(s []string) []string {
+func orEmpty[T any](s []T) []T {
 	if s == nil {
-		return []string{}
+		return []T{}
 	}
 	return s
 }

@@ -79,7 +79,7 @@ func (a *app) demo(ctx context.Context) error {
 func (a *app) demoEnv() lookup {
 	return func(name string) (string, bool) {
 		switch name {
-		case "PATINA_DATA", "PATINA_ADDR", "PATINA_NIGHTLY", "PATINA_WEEKLY", "PATINA_COMPRESS", "PATINA_CONCURRENCY", "PATINA_PUBLIC_URL":
+		case "PATINA_DATA", "PATINA_ADDR", "PATINA_NIGHTLY", "PATINA_WEEKLY", "PATINA_KEEP_DAILY", "PATINA_KEEP_WEEKLY", "PATINA_COMPRESS", "PATINA_CONCURRENCY", "PATINA_PUBLIC_URL":
 			return a.env(name)
 		}
 		return "", false

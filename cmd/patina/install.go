@@ -144,7 +144,7 @@ func (in *installation) runner(ctx context.Context, bucket object.Bucket, client
 	}
 	return jobs.New(ctx, jobs.Config{
 		Store: in.store, Bucket: bucket, D1: client, Restore: writer, Log: in.log, Clock: in.clock,
-		Nightly: in.cfg.Nightly, Weekly: in.cfg.Weekly, Drill: in.cfg.Drill, Concurrency: in.cfg.Concurrency, Compress: in.cfg.Compress,
+		Nightly: in.cfg.Nightly, Weekly: in.cfg.Weekly, Drill: in.cfg.Drill, Concurrency: in.cfg.Concurrency, Compress: in.cfg.Compress, Keep: in.cfg.Keep,
 		Sealer: in.sealer, Sender: in.sender, PublicURL: in.cfg.PublicURL, Heartbeat: in.cfg.Alerts.HeartbeatURL.Reveal(), Summary: in.cfg.Alerts.SummaryAt,
 		Include: in.cfg.Include, Exclude: in.cfg.Exclude, Version: programVersion(), Hook: failpoint(),
 	})

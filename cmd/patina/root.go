@@ -133,7 +133,7 @@ Exit codes: 0 done, 1 error, 2 usage or configuration, 3 stale, 4 corrupt, 5 par
 	root.PersistentFlags().StringVar(&a.logFormat, "log", "auto", "how logs are written: text, json, or auto (text on a terminal)")
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(), a.migrateCommand(), a.doctorCommand(), a.databasesCommand(),
-		a.backupCommand(), a.archiveCommand(), a.exportCommand(), a.listCommand(), a.downloadCommand(), a.verifyCommand(), a.drillCommand(), a.diffCommand(), a.restoreCommand(),
+		a.backupCommand(), a.archiveCommand(), a.pruneCommand(), a.exportCommand(), a.listCommand(), a.downloadCommand(), a.verifyCommand(), a.drillCommand(), a.diffCommand(), a.restoreCommand(),
 		a.rebuildCommand(), a.metaCommand(), a.userCommand(), a.tokenCommand(), a.versionCommand(),
 	)
 	return root

@@ -126,6 +126,7 @@ type model struct {
 	Costs       []costRow
 	AllCopies   string
 	AllJobs     string
+	Erase       string // where its copies can be deleted; "" where they cannot
 }
 
 type newest struct {
@@ -176,6 +177,9 @@ func view(f facts, now time.Time, who ui.Who) model {
 		Mark: ui.DatabaseMark(state), Why: ui.Name(why), Description: ui.Name(d.Description), Paused: d.Paused, Loader: who.Downloader, Admin: who.Admin, Operator: who.Operator,
 		CanStart:  who.Operator && f.Standing.Open == nil && d.GoneAt == nil,
 		AllCopies: "/list?database=" + url.QueryEscape(d.Name), AllJobs: "/jobs?database=" + url.QueryEscape(d.Name),
+	}
+	if d.GoneAt != nil && who.Admin && len(f.Copies) > 0 {
+		m.Erase = "/databases/" + ui.Ref(d.Name, d.ID) + "/erase"
 	}
 	if f.Standing.Open != nil {
 		m.RunningJob = f.Standing.Open.JobID

@@ -48,9 +48,16 @@ func TestScreens(t *testing.T) {
 		{"guide", "/restore-guide/groveauth"},
 		{"audit", "/audit"},
 		{"status", "/status"},
+		{"retention", "/settings/retention"},
+		{"retention-all", "/settings/retention?all=true"},
 	} {
 		b.visit(page[0], p.url+page[1])
 	}
+	b.do(chromedp.Navigate(p.url + "/settings/retention"))
+	b.click(`form[action="/settings/retention/run"] button`)
+	b.until("the end of the cleanup", ended("completed"))
+	b.visit("job-cleanup", eval[string](b, `location.href`))
+	b.visit("retention-after", p.url+"/settings/retention")
 	b.do(chromedp.Navigate(p.url + "/databases/elsewhere"))
 	b.look("not-found")
 	b.forget("404")

@@ -57,7 +57,7 @@ func menu(w Who) []entry {
 		{"Drills", "/drills", "drills"},
 	}
 	if w.Admin {
-		entries = append(entries, entry{"Alerts", "/alerts", "alerts"}, entry{"Audit", "/audit", "audit"})
+		entries = append(entries, entry{"Alerts", "/alerts", "alerts"}, entry{"Retention", "/settings/retention", "retention"}, entry{"Audit", "/audit", "audit"})
 	}
 	return entries
 }
