@@ -81,6 +81,11 @@ func (a *app) download(ctx context.Context, in *installation, what string, day b
 		return err
 	}
 	defer func() { _, _ = tmp.Close(), os.Remove(tmp.Name()) }()
+	release, err := in.store.ReadingFor(ctx, "a download", c.ID)
+	if err != nil {
+		return err
+	}
+	defer release()
 	line := newLine(a.err, a.clock)
 	err = fetch(ctx, bucket, c, tmp, line)
 	line.done()

@@ -140,6 +140,11 @@ func (h *Handler) compare(c echo.Context, before, after backup.Copy, q question)
 	defer cancel()
 	// Not every writer has a deadline (a test's recorder), and none is needed there.
 	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(2 * patience))
+	release, err := h.Store.ReadingFor(ctx, "a comparison", before.ID, after.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	a, err := archive.Side(ctx, h.Bucket, before)
 	if err != nil {
 		return nil, err
