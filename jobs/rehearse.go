@@ -36,7 +36,7 @@ type rehearsal struct {
 // tries. Errors: ErrNotFound where the copy is not stored any more; Postgres's;
 // the context's.
 func (r *Runner) rehearse(ctx context.Context, w rehearsal) (backup.DrillResult, error) {
-	release, err := r.store.ReadingFor(ctx, "it is being proven", w.copyID)
+	release, err := r.store.ReadingFor(ctx, "a proof", w.copyID)
 	if err != nil {
 		return backup.DrillResult{}, err
 	}

@@ -188,7 +188,7 @@ func TestButtonsFollowRights(t *testing.T) {
 	}
 	for path, button := range map[string]string{
 		"/": `href="/download/`, "/jobs/" + failed: "/jobs/" + failed + `/retry"`, "/jobs/" + running: "/jobs/" + running + `/cancel"`, "/list": `href="/download/`,
-		"/drills": `action="/drills"`, "/databases/groveauth": `/verify"`,
+		"/drills": `action="/drills"`, "/databases/groveauth": `/verify"`, "/backups/" + c.ID: `name="values" value="true"`,
 	} {
 		if !strings.Contains(olga.get(path).body, button) {
 			t.Errorf("%s does not show an operator %s", path, button)

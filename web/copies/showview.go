@@ -20,6 +20,7 @@ type shown struct {
 	ForD1, SQLite  string
 	Restore        string // "" where whoever looks may not
 	Pin            *pin   // nil where whoever looks may not
+	Verify         string // "" where whoever looks may not
 	Size           string
 	SHA, Body      string
 	Facts, Proof   []ui.Definition
@@ -52,6 +53,7 @@ func showView(c backup.Copy, near neighbours, now time.Time, who ui.Who) shown {
 		Loader: who.Downloader && c.DeletedAt == nil,
 	}
 	if who.Operator && c.DeletedAt == nil {
+		m.Verify = showPath(c) + "/verify"
 		m.Pin = &pin{ID: c.ID, What: m.Title, Back: "/backups/" + c.ID, Pinned: c.Pinned}
 	}
 	if m.Loader {

@@ -53,6 +53,14 @@ func TestScreens(t *testing.T) {
 	} {
 		b.visit(page[0], p.url+page[1])
 	}
+	b.do(chromedp.Navigate(p.url + "/databases/groveauth"))
+	b.click(`a[href^="/backups/"]:not([href*="diff"]):not([href*="restore"])`)
+	b.until("the copy's page", `document.querySelector('form[action$="/verify"] input[name="values"]') !== null`)
+	b.visit("copy", eval[string](b, `location.href`))
+	b.click(`form[action$="/verify"]:has(input[name="values"]) button`)
+	b.until("the end of the proof", ended("completed"))
+	b.until("what it found", `/equal|has moved on/.test(document.querySelector("main").innerText)`)
+	b.visit("job-proof", eval[string](b, `location.href`))
 	b.do(chromedp.Navigate(p.url + "/settings/retention"))
 	b.click(`form[action="/settings/retention/run"] button`)
 	b.until("the end of the cleanup", ended("completed"))
