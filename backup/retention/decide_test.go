@@ -96,6 +96,13 @@ func TestDecide(t *testing.T) {
 		{"newest proven", also(func(h *Holdings) { h.Copies[0].Proof = backup.ProofPending }), week.ID, "stays: newest proven copy of a"},
 		{"newest proven of one gone", also(func(h *Holdings) { h.Copies, h.Gone = h.Copies[1:], map[string]bool{"id-a": true} }), week.ID, "stays: newest proven copy of a, which the account no longer has: an admin decides"},
 		{"nothing proven", also(func(h *Holdings) { h.Copies = h.Copies[1:]; h.Copies[0].Proof = backup.ProofPending }), week.ID, "stays: newest copy, none being proven, of a"},
+		{"the newer one in quarantine", also(func(h *Holdings) { h.Copies[0].QuarantinedAt = &yesterday }), week.ID, "stays: newest proven copy of a"},
+		{"the newer one in an archive in quarantine", also(func(h *Holdings) {
+			h.Copies[0] = alone(h.Copies[0], "2026-W48")
+			damaged := archiveOf("2026-W48", w48)
+			damaged.QuarantinedAt = &yesterday
+			h.Archives = append(h.Archives, damaged)
+		}), week.ID, "stays: newest proven copy of a"},
 		{"nothing but suspect", Holdings{Copies: []backup.Copy{with(dailyOf("a", 40), func(c *backup.Copy) { c.Proof = backup.ProofSuspect })}}, dailyOf("a", 40).ID, "stays: newest copy, none being proven, of a"},
 		{"suspect, 30 days", also(func(h *Holdings) { h.Copies[1] = dailyOf("a", 30); h.Copies[1].Proof = backup.ProofSuspect }), "a-2026-10-30", "goes until 2026-11-29 03:00:00: suspect, kept 30 days to be looked at"},
 		{"suspect, 29 days", also(func(h *Holdings) { h.Copies[1] = dailyOf("a", 29); h.Copies[1].Proof = backup.ProofSuspect }), "a-2026-10-31", "stays until 2026-11-30 03:00:00: suspect, kept 30 days to be looked at"},
