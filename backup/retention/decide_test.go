@@ -311,6 +311,12 @@ func TestClockGoesOnByYears(t *testing.T) {
 	if copies, archives := plan.Drops(); copies+archives != 0 || s2.Pending != nil {
 		t.Errorf("the clock being right again, %d copies and %d archives go; state %+v", copies, archives, s2)
 	}
+	// A day that only the clock has seen is no day of waiting.
+	early := State{InForce: &p, LastRun: &t0, Pending: &Pending{Policy: p, Since: t0, Until: t0.Add(patience)}}
+	if plan, s := Cautious(h, p, early, later); s.Pending == nil || !s.Pending.Since.Equal(later) {
+		copies, archives := plan.Drops()
+		t.Errorf("what had begun to wait before the jump goes: %d copies, %d archives", copies, archives)
+	}
 	_, ran := Cautious(h, p, s1, later.AddDate(0, 0, 1))
 	if plan, _ := Cautious(h, p, ran, t0.Add(time.Hour)); plan.Held == "" {
 		t.Error("a run in the future holds nothing back")
