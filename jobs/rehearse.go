@@ -79,20 +79,9 @@ func (r *Runner) rehearse(ctx context.Context, w rehearsal) (backup.DrillResult,
 			res.Untried = true
 			return res, nil
 		}
-		if err := sleep(ctx, r.cfg.Backoff(try)); err != nil {
+		if err := backup.Pause(ctx, r.cfg.Backoff(try)); err != nil {
 			return res, err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
 	}
 }
 

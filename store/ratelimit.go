@@ -61,7 +61,7 @@ func (l *Limiter) Wait(ctx context.Context) error {
 	}
 	wait := max(pause, debt)
 	for wait > 0 {
-		if err := limitSleep(ctx, wait); err != nil {
+		if err := backup.Pause(ctx, wait); err != nil {
 			l.giveBack(ctx)
 			return err
 		}
@@ -154,15 +154,4 @@ func (l *Limiter) giveBack(ctx context.Context) {
 
 func limitSeconds(s float64) time.Duration {
 	return max(0, time.Duration(min(s, 1e6)*float64(time.Second)))
-}
-
-func limitSleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

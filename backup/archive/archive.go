@@ -39,18 +39,7 @@ func (req *Request) defaults() {
 		req.Hook = func(string) {}
 	}
 	if req.Pause == nil {
-		req.Pause = pause
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
+		req.Pause = backup.Pause
 	}
 }
 

@@ -32,7 +32,7 @@ var memberName = regexp.MustCompile(`^\d{4}-\d\d-\d\d/[a-z0-9._~-]{1,100}\.sql$`
 // ErrCorrupt: it is not a whole archive of Patina's. Nothing that it holds is
 // believed, and no file of it is written anywhere.
 func Examine(ctx context.Context, b object.Bucket, key string) (*backup.ArchiveManifest, error) {
-	return examine(ctx, b, key, pause)
+	return examine(ctx, b, key, backup.Pause)
 }
 
 func examine(ctx context.Context, b object.Bucket, key string, wait waiter) (*backup.ArchiveManifest, error) {

@@ -32,7 +32,7 @@ const mostSmall = backup.MaxArchiveManifest
 // The gzip bytes that a copy was stored with are compared as they are, those that
 // the archive compressed itself are unpacked.
 func Verify(ctx context.Context, b object.Bucket, m *backup.ArchiveManifest) error {
-	return verify(ctx, b, m, pause)
+	return verify(ctx, b, m, backup.Pause)
 }
 
 func verify(ctx context.Context, b object.Bucket, m *backup.ArchiveManifest, wait waiter) error {

@@ -82,7 +82,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.Idle = time.Minute
 	}
 	if cfg.Pause == nil {
-		cfg.Pause = pause
+		cfg.Pause = backup.Pause
 	}
 	c := &Client{cfg: cfg}
 	opts := []option.RequestOption{
@@ -104,17 +104,6 @@ func transport() *http.Transport {
 	t.MaxIdleConnsPerHost = 16
 	t.ReadBufferSize = 64 << 10
 	return t
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }
 
 // Requests gives how many requests were sent, retries among them.

@@ -24,7 +24,7 @@ func says(status int, body string) http.HandlerFunc {
 // slowLimiter holds every request back for longer than silence may last.
 type slowLimiter struct{ d time.Duration }
 
-func (l slowLimiter) Wait(ctx context.Context) error           { return pause(ctx, l.d) }
+func (l slowLimiter) Wait(ctx context.Context) error           { return backup.Pause(ctx, l.d) }
 func (slowLimiter) Pause(context.Context, time.Duration) error { return nil }
 
 // slowRows takes longer over its rows than silence may last.
@@ -38,7 +38,7 @@ func (*slowRows) Columns(int, []string) error { return nil }
 
 func (s *slowRows) Row(int, []backup.Cell) error {
 	if s.n++; s.n == 1 {
-		return pause(s.ctx, s.d)
+		return backup.Pause(s.ctx, s.d)
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/AutumnsGrove/Patina/backup"
 )
 
 // The API takes 1,200 requests in 5 minutes from a token, and then none for 5
@@ -42,7 +44,7 @@ func (l *localLimiter) Wait(ctx context.Context) error {
 		if d <= 0 {
 			return l.bucket.Wait(ctx)
 		}
-		if err := pause(ctx, d); err != nil {
+		if err := backup.Pause(ctx, d); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
 // missing is a table that a foreign key names and that comes later in the dump.
@@ -21,7 +22,7 @@ type missing struct {
 func (p *plan) linkParts() {
 	place := map[string]int{}
 	for i, part := range p.parts {
-		place[fold(part.table.Name)] = i
+		place[source.Fold(part.table.Name)] = i
 	}
 	parents := map[string]int{} // the earliest table that references this one
 	for i, part := range p.parts {
@@ -48,11 +49,11 @@ func (p *plan) linkParts() {
 		}
 	}
 	for _, o := range p.schema.Objects {
-		i, ok := place[fold(o.Table)]
+		i, ok := place[source.Fold(o.Table)]
 		if !ok || o.Type != "index" || !unique(o.SQL) {
 			continue
 		}
-		switch first, referenced := parents[fold(o.Table)]; {
+		switch first, referenced := parents[source.Fold(o.Table)]; {
 		case !referenced:
 		case first <= i: // rows that reference these may be there already
 			p.parts[i].first = append(p.parts[i].first, o.SQL)
@@ -70,7 +71,7 @@ func (p *part) refuse(code, message string, args ...any) {
 // hasKey tells whether SQLite finds a key for what r references in the table
 // (https://www.sqlite.org/foreignkeys.html, section 3).
 func (t *table) hasKey(r reference) bool {
-	if id := t.integerKey(); id >= 0 && len(r.From) == 1 && (len(r.Columns) == 0 || fold(r.Columns[0]) == fold(t.Columns[id].Name)) {
+	if id := t.integerKey(); id >= 0 && len(r.From) == 1 && (len(r.Columns) == 0 || source.Fold(r.Columns[0]) == source.Fold(t.Columns[id].Name)) {
 		return true
 	}
 	if len(r.Columns) == 0 {
@@ -85,12 +86,12 @@ func (t *table) hasKey(r reference) bool {
 			if k.Column < 0 {
 				return false
 			}
-			name := fold(t.Columns[k.Column].Name)
+			name := source.Fold(t.Columns[k.Column].Name)
 			collation, ok := collations[name]
 			if !ok {
 				collation = "binary"
 			}
-			if fold(k.Collate) != collation || !slices.ContainsFunc(r.Columns, func(c string) bool { return fold(c) == name }) {
+			if source.Fold(k.Collate) != collation || !slices.ContainsFunc(r.Columns, func(c string) bool { return source.Fold(c) == name }) {
 				return false
 			}
 		}
@@ -132,11 +133,11 @@ func columnCollations(sql string) map[string]string {
 			begins = true
 			continue
 		case begins:
-			name = fold(unquote(text))
+			name = source.Fold(unquote(text))
 		case collate:
-			out[name] = fold(unquote(text))
+			out[name] = source.Fold(unquote(text))
 		}
-		begins, collate = false, depth == 1 && fold(text) == "collate"
+		begins, collate = false, depth == 1 && source.Fold(text) == "collate"
 	}
 	return out
 }
@@ -182,7 +183,7 @@ func (t *table) primaryKey() (columns []string) {
 func unique(sql string) bool {
 	for i, n := 0, 0; i < len(sql); {
 		j := skipToken(sql, i)
-		if word := fold(sql[i:j]); wordByte(sql[i]) {
+		if word := source.Fold(sql[i:j]); wordByte(sql[i]) {
 			if n++; n == 2 {
 				return word == "unique"
 			}
@@ -201,7 +202,7 @@ func (p *part) placeOf(name string) int {
 // spelling gives a column's name as the table has it.
 func (t *table) spelling(name string) string {
 	for _, c := range t.Columns {
-		if fold(c.Name) == fold(name) {
+		if source.Fold(c.Name) == source.Fold(name) {
 			return c.Name
 		}
 	}

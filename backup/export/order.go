@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"container/heap"
 	"slices"
+
+	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
 // order sorts tables parents first and then by name; the tables of a cycle of
@@ -13,7 +15,7 @@ func order(tables []*table) []*table {
 	slices.SortFunc(tables, func(a, b *table) int { return cmp.Compare(a.Name, b.Name) })
 	index := map[string]int{}
 	for i, t := range tables {
-		index[fold(t.Name)] = i
+		index[source.Fold(t.Name)] = i
 	}
 	parents := make([][]int, len(tables))
 	for i, t := range tables {

@@ -49,13 +49,13 @@ func (a *attempt) inPages(ctx context.Context) ([][][]dump.Value, error) {
 // checkKeys asks a file, where it costs nothing, how many rows miss their
 // parents. A schema whose keys do not match is refused an answer.
 func (a *attempt) checkKeys(ctx context.Context) error {
-	var l lists
+	var l source.Lists
 	_, err := a.read(ctx, []string{askForeignKeys}, &l)
 	if errors.Is(err, backup.ErrInvalid) {
 		return nil
 	}
 	if err == nil {
-		a.out.foreignKeys, err = strconv.ParseInt(l.rows[0][0][0], 10, 64)
+		a.out.foreignKeys, err = strconv.ParseInt(l.Rows[0][0][0], 10, 64)
 	}
 	return err
 }
@@ -277,7 +277,7 @@ func (r *pager) rest(ctx context.Context) ([][][]dump.Value, error) {
 		return nil, fmt.Errorf("read the counters and statistics: %w", err)
 	case !stats.Primary:
 		return nil, errReplica
-	case digest(h.objects.rows[0]) == r.plan.schema.Digest:
+	case digest(h.objects.Rows[0]) == r.plan.schema.Digest:
 		return h.extras.rows, nil
 	}
 	return nil, r.schemaMoved(nil)
@@ -296,7 +296,7 @@ func (a *attempt) schemaMoved(err error) error {
 
 type restHandler struct {
 	which   []int
-	objects lists
+	objects source.Lists
 	extras  *collector
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
 // plan is what an attempt will read and write, worked out from the schema.
@@ -139,7 +140,7 @@ func (p *plan) addFTS5(part *part, v virtual) {
 func (p *plan) addSearch(name, content string) {
 	q := dump.QuoteIdent(name)
 	e := extra{part: partSearch, into: q + "(" + q + ",rank)"}
-	if p.schema.skipped[fold(name+"_config")] {
+	if p.schema.skipped[source.Fold(name+"_config")] {
 		e.query = listQuery(dump.QuoteIdent(name+"_config")+" WHERE k <> 'version' ORDER BY k", "k", "v")
 	}
 	switch {
@@ -202,7 +203,7 @@ func (p *plan) schemaPart(kind string) []string {
 	var out []string
 	for _, o := range p.schema.Objects {
 		with := func(part *part) bool {
-			return fold(part.table.Name) == fold(o.Table) && (slices.Contains(part.first, o.SQL) || slices.Contains(part.indexes, o.SQL))
+			return source.Fold(part.table.Name) == source.Fold(o.Table) && (slices.Contains(part.first, o.SQL) || slices.Contains(part.indexes, o.SQL))
 		}
 		if o.Type == kind && !(kind == "index" && slices.ContainsFunc(p.parts, with)) {
 			out = append(out, o.SQL)

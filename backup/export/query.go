@@ -8,6 +8,7 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
 // D1's limits that shape a query: 100 result columns, and statements of
@@ -96,7 +97,7 @@ func newPart(t *table) *part {
 	p := &part{table: t, dump: dump.Table{Name: t.Name, SQL: t.SQL, AllColumns: true, Virtual: t.Virtual}}
 	taken := map[string]bool{}
 	for _, c := range t.Columns {
-		taken[fold(c.Name)] = true
+		taken[source.Fold(c.Name)] = true
 		if c.Hidden != 0 {
 			p.dump.AllColumns = p.dump.AllColumns && c.Hidden == 1
 		}

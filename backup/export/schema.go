@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
 // The schema is asked for in one transaction. Names come as hex, so that one
@@ -76,36 +77,7 @@ type schema struct {
 	Size    int64             // bytes of the database; 0 when unknown
 }
 
-// fold gives a name as SQLite compares names: ASCII letters in lower case.
-func fold(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, name)
-}
-
-func cloudflares(name string) bool { return strings.HasPrefix(fold(name), "_cf_") }
-
-// lists collects the rows of a few small statements as strings.
-type lists struct{ rows [][][]string }
-
-func (l *lists) Columns(stmt int, _ []string) error {
-	for len(l.rows) <= stmt {
-		l.rows = append(l.rows, nil)
-	}
-	return nil
-}
-
-func (l *lists) Row(stmt int, cells []backup.Cell) error {
-	row := make([]string, len(cells))
-	for i, c := range cells {
-		row[i] = string(c.Bytes)
-	}
-	l.rows[stmt] = append(l.rows[stmt], row)
-	return nil
-}
+func cloudflares(name string) bool { return strings.HasPrefix(source.Fold(name), "_cf_") }
 
 // digest hashes rows so that any change of them changes it.
 func digest(rows [][]string) [sha256.Size]byte {
@@ -122,9 +94,9 @@ func digest(rows [][]string) [sha256.Size]byte {
 // discover reads the schema in one request; in one more for each virtual table
 // where one of them has a module that is missing here.
 func discover(ctx context.Context, src backup.Reader) (*schema, error) {
-	var l lists
+	var l source.Lists
 	ask := func(kinds string) (backup.ReadStats, error) {
-		l = lists{}
+		l = source.Lists{}
 		return src.Read(ctx, []string{askObjects, askTables, fmt.Sprintf(askColumns, kinds), askParents, askKeys}, &l)
 	}
 	stats, err := ask("'table', 'virtual'")
@@ -135,7 +107,7 @@ func discover(ctx context.Context, src backup.Reader) (*schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the schema: %w", err)
 	}
-	s, err := parseSchema(l.rows)
+	s, err := parseSchema(l.Rows)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema: %w", err)
 	}
@@ -151,14 +123,14 @@ func discover(ctx context.Context, src backup.Reader) (*schema, error) {
 }
 
 func (s *schema) discoverVirtual(ctx context.Context, src backup.Reader, t *table) error {
-	var l lists
+	var l source.Lists
 	_, err := src.Read(ctx, []string{fmt.Sprintf(askOneTable, hex.EncodeToString([]byte(t.Name)))}, &l)
 	if errors.Is(err, backup.ErrInvalid) {
 		t.Unreadable = err
 		return nil
 	}
 	if err == nil {
-		err = s.addColumns(l.rows[0], map[string]*table{fold(t.Name): t})
+		err = s.addColumns(l.Rows[0], map[string]*table{source.Fold(t.Name): t})
 	}
 	if err != nil {
 		return fmt.Errorf("read the columns of %s: %w", t.Name, err)
@@ -174,9 +146,9 @@ func parseSchema(rows [][][]string) (*schema, error) {
 		if err != nil {
 			return nil, err
 		}
-		kinds[fold(name)] = r[1:]
+		kinds[source.Fold(name)] = r[1:]
 		if r[1] == "shadow" {
-			s.skipped[fold(name)] = true
+			s.skipped[source.Fold(name)] = true
 		}
 	}
 	byName := map[string]*table{}
@@ -186,21 +158,21 @@ func parseSchema(rows [][][]string) (*schema, error) {
 			return nil, err
 		}
 		if cloudflares(o.Name) || cloudflares(o.Table) {
-			s.skipped[fold(o.Name)] = true
+			s.skipped[source.Fold(o.Name)] = true
 		}
-		if o.SQL == "" || s.skipped[fold(o.Name)] || s.skipped[fold(o.Table)] {
+		if o.SQL == "" || s.skipped[source.Fold(o.Name)] || s.skipped[source.Fold(o.Table)] {
 			continue
 		}
 		s.Objects = append(s.Objects, o)
 		if o.Type != "table" {
 			continue
 		}
-		k := kinds[fold(o.Name)]
+		k := kinds[source.Fold(o.Name)]
 		if k == nil {
 			return nil, backup.Errorf(backup.ErrUnavailable, "the table %q is in sqlite_schema but not in pragma_table_list", o.Name)
 		}
 		t := &table{Name: o.Name, SQL: o.SQL, Virtual: k[0] == "virtual", WithoutRowid: k[1] == "1" && k[0] != "virtual"}
-		byName[fold(o.Name)] = t
+		byName[source.Fold(o.Name)] = t
 		if !internal(o.Name) {
 			s.Tables = append(s.Tables, t)
 		}
@@ -210,12 +182,12 @@ func parseSchema(rows [][][]string) (*schema, error) {
 
 // internal tells SQLite's own tables: they are not the user's, but
 // sqlite_sequence and sqlite_stat1 are kept in parts of their own.
-func internal(name string) bool { return strings.HasPrefix(fold(name), "sqlite_") }
+func internal(name string) bool { return strings.HasPrefix(source.Fold(name), "sqlite_") }
 
 // has tells whether there is a table or view of this name.
 func (s *schema) has(name string) bool {
 	return slices.ContainsFunc(s.Objects, func(o entry) bool {
-		return (o.Type == "table" || o.Type == "view") && fold(o.Name) == fold(name)
+		return (o.Type == "table" || o.Type == "view") && source.Fold(o.Name) == source.Fold(name)
 	})
 }
 
@@ -228,12 +200,12 @@ func (s *schema) addDetails(rows [][][]string, byName map[string]*table) error {
 		if err := unhexAll([]string{r[0], r[1], r[3], r[4]}, &name, &parent, &column, &from); err != nil {
 			return err
 		}
-		t := byName[fold(name)]
+		t := byName[source.Fold(name)]
 		if t == nil {
 			continue
 		}
 		if r[2] == "0" {
-			t.References = append(t.References, reference{Table: fold(parent)})
+			t.References = append(t.References, reference{Table: source.Fold(parent)})
 		}
 		if n := len(t.References); n > 0 {
 			last := &t.References[n-1]
@@ -254,7 +226,7 @@ func (s *schema) addKeys(rows [][]string, byName map[string]*table) error {
 		if err != nil {
 			return err
 		}
-		t := byName[fold(name)]
+		t := byName[source.Fold(name)]
 		if t == nil {
 			continue
 		}
@@ -291,7 +263,7 @@ func (s *schema) addColumns(rows [][]string, byName map[string]*table) error {
 		if err := errors.Join(err1, err2); err != nil {
 			return fmt.Errorf("the columns of %q: %w", name, err)
 		}
-		if t := byName[fold(name)]; t != nil {
+		if t := byName[source.Fold(name)]; t != nil {
 			t.Columns = append(t.Columns, c)
 		}
 	}

@@ -102,7 +102,7 @@ type oneHandler struct {
 	steps       []step
 	decoders    []*decoder
 	lists       *collector
-	objects     lists
+	objects     source.Lists
 	foreignKeys int64
 	next        int // the part to be written next
 	begun       bool
@@ -126,7 +126,7 @@ func (h *oneHandler) Columns(stmt int, names []string) error {
 }
 
 func (h *oneHandler) sameSchema() error {
-	if digest(h.objects.rows[0]) != h.plan.schema.Digest {
+	if digest(h.objects.Rows[0]) != h.plan.schema.Digest {
 		return h.schemaMoved(nil)
 	}
 	return nil

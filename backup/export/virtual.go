@@ -1,6 +1,10 @@
 package export
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/AutumnsGrove/Patina/backup/source"
+)
 
 // virtual is what the text of a CREATE VIRTUAL TABLE says.
 type virtual struct {
@@ -14,7 +18,7 @@ type virtual struct {
 func (v virtual) option(name string) (string, bool) {
 	for _, a := range v.Args {
 		key, value, ok := strings.Cut(a, "=")
-		if ok && fold(strings.TrimSpace(key)) == name {
+		if ok && source.Fold(strings.TrimSpace(key)) == name {
 			return unquote(strings.TrimSpace(value)), true
 		}
 	}
@@ -34,10 +38,10 @@ func parseVirtual(sql string) virtual {
 			continue
 		}
 		switch {
-		case words == 0 && fold(word) == "using":
+		case words == 0 && source.Fold(word) == "using":
 			words = 1
 		case words == 1:
-			v.Module, words = fold(unquote(word)), 2
+			v.Module, words = source.Fold(unquote(word)), 2
 		case words == 2 && word == "(":
 			v.Args = splitArgs(sql[i:])
 			return v

@@ -7,6 +7,7 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
 // watch looks at the rows of a part as they are written, for what only the rows
@@ -81,7 +82,7 @@ func (p *part) watchNumbers() {
 }
 
 func numericAffinity(declared string) bool {
-	t := fold(declared)
+	t := source.Fold(declared)
 	has := func(words ...string) bool {
 		for _, w := range words {
 			if strings.Contains(t, w) {
@@ -125,7 +126,7 @@ func sum(values []dump.Value, places []int) (hash uint64, ok bool) {
 			_, _ = h.Write(v.Bytes)
 		default:
 			_ = h.WriteByte('t')
-			text := strings.TrimRight(fold(string(v.Bytes)), " ")
+			text := strings.TrimRight(source.Fold(string(v.Bytes)), " ")
 			if f, err := strconv.ParseFloat(text, 64); err == nil && f == float64(int64(f)) {
 				text = strings.TrimSuffix(text, ".0")
 			}

@@ -116,7 +116,7 @@ func (w *run) previewPlace(ctx context.Context, p *Plan) error {
 		p.Notes = append(p.Notes, "The tables that are there are not touched: the copy's are loaded beside them.")
 		return nil
 	}
-	var l lists
+	var l source.Lists
 	var counts []string
 	for _, t := range s.tables {
 		counts = append(counts, "SELECT count(*) FROM "+dump.QuoteIdent(t))
@@ -128,10 +128,10 @@ func (w *run) previewPlace(ctx context.Context, p *Plan) error {
 	}
 	for i, t := range s.tables {
 		var n int64
-		if _, err := fmt.Sscan(l.rows[i][0][0], &n); err != nil {
+		if _, err := fmt.Sscan(l.Rows[i][0][0], &n); err != nil {
 			return backup.Errorf(backup.ErrUnavailable, "the rows of %s cannot be counted", t)
 		}
-		at := slices.IndexFunc(p.Tables, func(x PlanTable) bool { return strings.EqualFold(x.Name, t) })
+		at := slices.IndexFunc(p.Tables, func(x PlanTable) bool { return source.Fold(x.Name) == source.Fold(t) })
 		if at < 0 {
 			p.Tables = append(p.Tables, PlanTable{Name: t, Action: TableLost, Now: n})
 			continue

@@ -60,16 +60,7 @@ func (c *Config) defaults() {
 		c.Save = func(context.Context, *backup.Restore) error { return nil }
 	}
 	if c.Pause == nil {
-		c.Pause = func(ctx context.Context, d time.Duration) error {
-			t := time.NewTimer(d)
-			defer t.Stop()
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-t.C:
-				return nil
-			}
-		}
+		c.Pause = backup.Pause
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/dump"
+	"github.com/AutumnsGrove/Patina/backup/source"
 )
 
 // shape is what a database holds, without its rows: what must go before a copy
@@ -31,7 +32,7 @@ func (s *shape) names() []string {
 
 // has tells whether a name is taken, as SQLite compares names.
 func (s *shape) has(name string) bool {
-	return slices.ContainsFunc(s.names(), func(n string) bool { return strings.EqualFold(n, name) })
+	return slices.ContainsFunc(s.names(), func(n string) bool { return source.Fold(n) == source.Fold(name) })
 }
 
 // Names come as hex: one that is not valid UTF-8 must survive JSON.
@@ -43,12 +44,12 @@ const (
 
 // readShape reads the schema in one request.
 func readShape(ctx context.Context, src backup.Reader) (*shape, error) {
-	var l lists
+	var l source.Lists
 	if _, err := src.Read(ctx, []string{askShape, askKeys}, &l); err != nil {
 		return nil, fmt.Errorf("read what the database holds: %w", err)
 	}
 	s := &shape{}
-	for _, r := range l.rows[0] {
+	for _, r := range l.Rows[0] {
 		name, err := hex.DecodeString(r[1])
 		if err != nil {
 			return nil, backup.Errorf(backup.ErrUnavailable, "the answer about the schema cannot be read")
@@ -56,20 +57,20 @@ func readShape(ctx context.Context, src backup.Reader) (*shape, error) {
 		s.add(r[0], string(name), r[2])
 	}
 	parents := map[string][]string{} // child → parents, folded
-	for _, r := range l.rows[1] {
+	for _, r := range l.Rows[1] {
 		child, err1 := hex.DecodeString(r[0])
 		parent, err2 := hex.DecodeString(r[1])
 		if err1 != nil || err2 != nil {
 			return nil, backup.Errorf(backup.ErrUnavailable, "the answer about foreign keys cannot be read")
 		}
-		parents[strings.ToLower(string(child))] = append(parents[strings.ToLower(string(child))], strings.ToLower(string(parent)))
+		parents[source.Fold(string(child))] = append(parents[source.Fold(string(child))], source.Fold(string(parent)))
 	}
 	s.tables = childrenFirst(s.tables, parents)
 	return s, nil
 }
 
 func (s *shape) add(kind, name, listed string) {
-	lower := strings.ToLower(name)
+	lower := source.Fold(name)
 	switch {
 	case strings.HasPrefix(lower, "_cf_"), listed == "shadow":
 	case lower == "sqlite_stat1":
@@ -96,15 +97,15 @@ func childrenFirst(tables []string, parents map[string][]string) []string {
 	for len(left) > 0 {
 		referenced := map[string]bool{}
 		for _, t := range left {
-			for _, p := range parents[strings.ToLower(t)] {
-				if p != strings.ToLower(t) {
+			for _, p := range parents[source.Fold(t)] {
+				if p != source.Fold(t) {
 					referenced[p] = true
 				}
 			}
 		}
 		n := len(left)
 		left = slices.DeleteFunc(left, func(t string) bool {
-			free := !referenced[strings.ToLower(t)]
+			free := !referenced[source.Fold(t)]
 			if free {
 				out = append(out, t)
 			}
@@ -137,25 +138,4 @@ func (s *shape) drops() []string {
 		out = append(out, "DROP TABLE IF EXISTS sqlite_stat1")
 	}
 	return out
-}
-
-// lists collects the rows of a few small statements as strings.
-type lists struct{ rows [][][]string }
-
-// Columns makes room for a statement's rows.
-func (l *lists) Columns(stmt int, _ []string) error {
-	for len(l.rows) <= stmt {
-		l.rows = append(l.rows, nil)
-	}
-	return nil
-}
-
-// Row keeps one row.
-func (l *lists) Row(stmt int, cells []backup.Cell) error {
-	row := make([]string, len(cells))
-	for i, c := range cells {
-		row[i] = string(c.Bytes)
-	}
-	l.rows[stmt] = append(l.rows[stmt], row)
-	return nil
 }

@@ -51,7 +51,7 @@ func (t *summed) describe(rows [][]string, withoutRowid bool) {
 	taken := map[string]bool{}
 	for _, r := range rows {
 		name := unhex(r[1])
-		taken[fold(name)] = true
+		taken[Fold(name)] = true
 		if r[2] != "0" {
 			continue
 		}

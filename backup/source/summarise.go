@@ -255,9 +255,9 @@ const (
 
 // tables finds what is to be added up, sorted by name.
 func (s *summing) tables(ctx context.Context, only []string) ([]summed, error) {
-	var l lists
+	var l Lists
 	ask := func(kinds string) (backup.ReadStats, error) {
-		l = lists{}
+		l = Lists{}
 		return s.read(ctx, []string{askTables, fmt.Sprintf(askNames, kinds)}, &l)
 	}
 	stats, err := ask("'table', 'virtual'")
@@ -268,68 +268,39 @@ func (s *summing) tables(ctx context.Context, only []string) ([]summed, error) {
 		return nil, fmt.Errorf("read the schema: %w", err)
 	}
 	s.size = stats.SizeAfter
-	if len(l.rows) != 2 {
+	if len(l.Rows) != 2 {
 		return nil, backup.Errorf(backup.ErrUnavailable, "the schema came incomplete")
 	}
 	shadows := map[string]bool{}
-	for _, r := range l.rows[0] {
-		shadows[fold(unhex(r[0]))] = r[1] == "shadow"
+	for _, r := range l.Rows[0] {
+		shadows[Fold(unhex(r[0]))] = r[1] == "shadow"
 	}
 	columns := map[string][][]string{}
-	for _, r := range l.rows[1] {
+	for _, r := range l.Rows[1] {
 		columns[r[0]] = append(columns[r[0]], r)
 	}
 	var out []summed
-	for _, r := range l.rows[0] {
+	for _, r := range l.Rows[0] {
 		t := summed{name: unhex(r[0]), virtual: r[1] == "virtual"}
-		name := fold(t.name)
+		name := Fold(t.name)
 		switch {
 		case len(columns[r[0]]) == 0 || strings.HasPrefix(name, "_cf_"):
 		case r[1] != "table" && r[1] != "virtual":
 		case strings.HasPrefix(name, "sqlite_") && name != "sqlite_sequence":
 		case t.virtual && !shadows[name+"_content"] && !shadows[name+"_rowid"]: // it shows other tables' text, or keeps none
-		case only != nil && !slices.ContainsFunc(only, func(o string) bool { return fold(o) == name }):
+		case only != nil && !slices.ContainsFunc(only, func(o string) bool { return Fold(o) == name }):
 		default:
 			t.describe(columns[r[0]], r[2] == "1" || name == "sqlite_sequence")
 			out = append(out, t)
 		}
 	}
 	for _, o := range only {
-		if !slices.ContainsFunc(out, func(t summed) bool { return fold(t.name) == fold(o) }) {
+		if !slices.ContainsFunc(out, func(t summed) bool { return Fold(t.name) == Fold(o) }) {
 			return nil, backup.Errorf(backup.ErrNotFound, "there is no table %q whose values could be compared", o)
 		}
 	}
 	slices.SortFunc(out, func(a, b summed) int { return strings.Compare(a.name, b.name) })
 	return out, nil
-}
-
-// lists collects the rows of small statements as strings.
-type lists struct{ rows [][][]string }
-
-func (l *lists) Columns(stmt int, _ []string) error {
-	for len(l.rows) <= stmt {
-		l.rows = append(l.rows, nil)
-	}
-	return nil
-}
-
-func (l *lists) Row(stmt int, cells []backup.Cell) error {
-	row := make([]string, len(cells))
-	for i, c := range cells {
-		row[i] = string(c.Bytes)
-	}
-	l.rows[stmt] = append(l.rows[stmt], row)
-	return nil
-}
-
-// fold gives a name as SQLite compares names: ASCII letters in lower case.
-func fold(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, name)
 }
 
 // unhex reads what hex() wrote; what it did not write stays as it is.

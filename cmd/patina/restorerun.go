@@ -166,23 +166,12 @@ func (a *app) restoreFile(ctx context.Context, path string, o restoreOptions) er
 	line.done()
 	for tries := 0; errors.Is(err, restore.ErrUnsettled) && tries < 20; tries++ {
 		a.say("  D1 does not answer: looking again")
-		if e := wait(ctx, 5*time.Second); e != nil {
+		if e := backup.Pause(ctx, 5*time.Second); e != nil {
 			return errors.Join(err, e)
 		}
 		err = restore.Run(ctx, rc, c, &rs)
 	}
 	return a.tellRestore(rs, err)
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // safetyFile keeps what a database holds in a file here, where there may be no

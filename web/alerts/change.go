@@ -1,11 +1,8 @@
 package alerts
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -328,46 +325,17 @@ func number(v url.Values, name, what string, most int) (*int, error) {
 	return &n, nil
 }
 
-// fields reads a form, or a JSON object of texts, numbers and booleans. A
-// program that leaves out what a channel is told gets problems and summaries.
+// fields reads a form or a JSON object. A program that leaves out what a channel
+// is told gets problems and summaries.
 func fields(c echo.Context) (url.Values, error) {
-	body, err := io.ReadAll(c.Request().Body)
-	if err != nil {
-		return nil, echo.NewHTTPError(http.StatusRequestEntityTooLarge, "A request has at most 1 MiB.")
+	v, form, err := ui.Fields(c)
+	if err != nil || form {
+		return v, err
 	}
-	media, _, _ := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
-	out := url.Values{}
-	switch media {
-	case echo.MIMEApplicationForm:
-		if out, err = url.ParseQuery(string(body)); err != nil {
-			return nil, backup.Errorf(backup.ErrInvalid, "The form cannot be read.")
-		}
-	case echo.MIMEApplicationJSON, "":
-		out.Set("failure", "true")
-		out.Set("summary", "true")
-		out.Set("enabled", "true")
-		in := map[string]any{}
-		if len(body) > 0 {
-			if err := json.Unmarshal(body, &in); err != nil {
-				return nil, backup.Errorf(backup.ErrInvalid, "The body is a JSON object.")
-			}
-		}
-		for k, x := range in {
-			switch x.(type) {
-			case string, bool, float64:
-				out.Set(k, fmt.Sprint(x))
-			case nil:
-			default:
-				return nil, backup.Errorf(backup.ErrInvalid, "%s: a text, a number or a boolean.", ui.Name(k))
-			}
-		}
-	default:
-		return nil, echo.NewHTTPError(http.StatusUnsupportedMediaType, "The body is JSON or a form.")
-	}
-	for _, vs := range out {
-		if err := ui.CheckText(vs...); err != nil {
-			return nil, err
+	for _, k := range []string{"failure", "summary", "enabled"} {
+		if !v.Has(k) {
+			v.Set(k, "true")
 		}
 	}
-	return out, nil
+	return v, nil
 }

@@ -11,7 +11,7 @@ import (
 // Erase is POST /databases/:db/erase: all copies of a database that the account
 // no longer has are deleted, once its name was typed.
 func (h *Handler) Erase(c echo.Context) error {
-	v, err := fields(c)
+	v, _, err := ui.Fields(c)
 	if err != nil {
 		return err
 	}

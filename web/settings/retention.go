@@ -7,12 +7,7 @@ package settings
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -165,7 +160,7 @@ func (h *Handler) SetRetention(c echo.Context) error {
 	if err := everything(c); err != nil {
 		return err
 	}
-	v, err := fields(c)
+	v, _, err := ui.Fields(c)
 	if err != nil {
 		return err
 	}
@@ -236,7 +231,7 @@ func (h *Handler) ConfirmChange(c echo.Context) error {
 	if err := everything(c); err != nil {
 		return err
 	}
-	v, err := fields(c)
+	v, _, err := ui.Fields(c)
 	if err != nil {
 		return err
 	}
@@ -316,44 +311,4 @@ func started202(c echo.Context, started backup.Started) error {
 	}
 	c.Response().Header().Set(echo.HeaderLocation, path)
 	return c.JSON(http.StatusAccepted, map[string]any{"job_id": started.JobID, "status": started.Status, "url": path})
-}
-
-// fields reads a form, or a JSON object of texts and numbers.
-func fields(c echo.Context) (url.Values, error) {
-	body, err := io.ReadAll(c.Request().Body)
-	if err != nil {
-		return nil, ui.BodyError(err)
-	}
-	media, _, _ := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
-	out := url.Values{}
-	switch media {
-	case echo.MIMEApplicationForm:
-		if out, err = url.ParseQuery(string(body)); err != nil {
-			return nil, backup.Errorf(backup.ErrInvalid, "The form cannot be read.")
-		}
-	case echo.MIMEApplicationJSON, "":
-		in := map[string]any{}
-		if len(body) > 0 {
-			if err := json.Unmarshal(body, &in); err != nil {
-				return nil, backup.Errorf(backup.ErrInvalid, "The body is a JSON object.")
-			}
-		}
-		for k, x := range in {
-			switch x.(type) {
-			case string, bool, float64:
-				out.Set(k, fmt.Sprint(x))
-			case nil:
-			default:
-				return nil, backup.Errorf(backup.ErrInvalid, "%s: a text or a number.", ui.Name(k))
-			}
-		}
-	default:
-		return nil, echo.NewHTTPError(http.StatusUnsupportedMediaType, "The body is JSON or a form.")
-	}
-	for _, vs := range out {
-		if err := ui.CheckText(vs...); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }

@@ -1,8 +1,13 @@
 package ui
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -26,4 +31,45 @@ func BodyError(err error) error {
 		return echo.NewHTTPError(http.StatusRequestEntityTooLarge, "A request has at most 1 MiB.")
 	}
 	return backup.Errorf(backup.ErrInvalid, "the request was cut off")
+}
+
+// Fields reads a form, or a JSON object of texts, numbers and booleans, and
+// tells which of them it was.
+func Fields(c echo.Context) (v url.Values, form bool, err error) {
+	body, err := io.ReadAll(c.Request().Body)
+	if err != nil {
+		return nil, false, BodyError(err)
+	}
+	media, _, _ := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	out := url.Values{}
+	switch media {
+	case echo.MIMEApplicationForm:
+		if out, err = url.ParseQuery(string(body)); err != nil {
+			return nil, false, backup.Errorf(backup.ErrInvalid, "The form cannot be read.")
+		}
+	case echo.MIMEApplicationJSON, "":
+		in := map[string]any{}
+		if len(body) > 0 {
+			if err := json.Unmarshal(body, &in); err != nil {
+				return nil, false, backup.Errorf(backup.ErrInvalid, "The body is a JSON object.")
+			}
+		}
+		for k, x := range in {
+			switch x.(type) {
+			case string, bool, float64:
+				out.Set(k, fmt.Sprint(x))
+			case nil:
+			default:
+				return nil, false, backup.Errorf(backup.ErrInvalid, "%s: a text, a number or a boolean.", Name(k))
+			}
+		}
+	default:
+		return nil, false, echo.NewHTTPError(http.StatusUnsupportedMediaType, "The body is JSON or a form.")
+	}
+	for _, vs := range out {
+		if err := CheckText(vs...); err != nil {
+			return nil, false, err
+		}
+	}
+	return out, media == echo.MIMEApplicationForm, nil
 }
