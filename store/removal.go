@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -129,7 +130,7 @@ func (s *Store) unread(ctx context.Context, what ...string) error {
 // the transaction ends, so that it stays what it is.
 func (s *Store) mayDrop(ctx context.Context, c backup.Copy, now time.Time) error {
 	if reason, frozen, err := s.RetentionFrozen(ctx); err != nil || frozen {
-		return errors.Join(err, refused("retention is frozen: %s", reason))
+		return errors.Join(err, refused("retention is frozen: %s", strings.TrimSuffix(reason, ".")))
 	}
 	var open bool
 	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM backup_results
@@ -208,7 +209,7 @@ func (s *Store) DropArchive(ctx context.Context, week, reason string, now time.T
 // lies in it alone.
 func (s *Store) mayDropArchive(ctx context.Context, week string, now time.Time) error {
 	if reason, frozen, err := s.RetentionFrozen(ctx); err != nil || frozen {
-		return errors.Join(err, refused("retention is frozen: %s", reason))
+		return errors.Join(err, refused("retention is frozen: %s", strings.TrimSuffix(reason, ".")))
 	}
 	var name string
 	err := s.db.QueryRow(ctx, `

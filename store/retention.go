@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,7 +35,7 @@ func (s *Store) Holdings(ctx context.Context) (backup.Holdings, error) {
 		return h, err
 	}
 	if frozen {
-		h.Frozen = "retention is frozen: " + reason
+		h.Frozen = "retention is frozen: " + strings.TrimSuffix(reason, ".")
 	}
 	if h.Gone, h.Erased, err = in.goneAndErased(ctx); err != nil {
 		return h, err
