@@ -42,28 +42,12 @@ end to end and every hash in it compared, and it stays as it is.`,
 }
 
 func (a *app) requestArchive(ctx context.Context, in *installation, week string, wait bool) error {
-	r, err := in.runner(ctx, nil, nil)
+	started, err := a.request(ctx, in, backup.Request{Action: backup.ActionArchive, Week: week}, "archive", func(backup.Started) string { return week })
 	if err != nil {
 		return err
-	}
-	started, err := r.Request(ctx, backup.Request{Action: backup.ActionArchive, Week: week, Trigger: backup.TriggerManual, Actor: actor()})
-	if err != nil {
-		return err
-	}
-	if err := in.record(ctx, "archive", "job "+started.JobID+", "+week, "started"); err != nil {
-		return err
-	}
-	if idle, err := in.noWorker(ctx); err != nil {
-		return err
-	} else if idle {
-		a.say("No worker is running now: the job waits in the queue until one is (patina serve).")
 	}
 	if !wait {
-		if a.json {
-			return a.printJSON(map[string]any{"job_id": started.JobID, "status": started.Status, "week": week})
-		}
-		_, err := fmt.Fprintln(a.out, started.JobID)
-		return err
+		return a.unfollowed(started, map[string]any{"week": week})
 	}
 	end, err := a.follow(ctx, in.store, started.JobID)
 	if err != nil {

@@ -4,15 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/AutumnsGrove/Patina/backup"
 )
-
-// workerSilence is how long a worker may be silent and still count as running.
-const workerSilence = time.Minute
 
 func (a *app) backupCommand() *cobra.Command {
 	var useEmbedded, all, wait bool
@@ -45,32 +41,16 @@ With --wait it follows the job to its end, and the exit code says how that was:
 }
 
 func (a *app) requestBackup(ctx context.Context, in *installation, names []string, wait bool) error {
-	r, err := in.runner(ctx, nil, nil)
+	started, err := a.request(ctx, in, backup.Request{Action: backup.ActionBackup, Databases: names}, "trigger", nil)
 	if err != nil {
-		return err
-	}
-	started, err := r.Request(ctx, backup.Request{Action: backup.ActionBackup, Databases: names, Trigger: backup.TriggerManual, Actor: actor()})
-	if err != nil {
-		return err
-	}
-	if err := in.record(ctx, "trigger", "job "+started.JobID, "started"); err != nil {
 		return err
 	}
 	for _, s := range started.Skipped {
 		a.say("%s was left out: job %s is backing it up already", s.Name, s.JobID)
 	}
 	a.say("Job %s: %s", started.JobID, printable(strings.Join(started.Databases, ", ")))
-	if idle, err := in.noWorker(ctx); err != nil {
-		return err
-	} else if idle {
-		a.say("No worker is running now: the job waits in the queue until one is (patina serve).")
-	}
 	if !wait {
-		if a.json {
-			return a.printJSON(map[string]any{"job_id": started.JobID, "status": started.Status, "databases": orEmpty(started.Databases)})
-		}
-		_, err := fmt.Fprintln(a.out, started.JobID)
-		return err
+		return a.unfollowed(started, map[string]any{"databases": orEmpty(started.Databases)})
 	}
 	end, err := a.follow(ctx, in.store, started.JobID)
 	if err != nil {
@@ -84,20 +64,6 @@ func (a *app) requestBackup(ctx context.Context, in *installation, names []strin
 		return err
 	}
 	return jobError(end.job)
-}
-
-// noWorker tells that no process beats that could carry a job out.
-func (in *installation) noWorker(ctx context.Context) (bool, error) {
-	processes, err := in.store.Processes(ctx)
-	if err != nil {
-		return false, err
-	}
-	for _, p := range processes {
-		if in.clock().Sub(p.HeartbeatAt) < workerSilence {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // jobError turns a job's end into the exit code.

@@ -41,29 +41,13 @@ With --wait it follows the drill to its end, and the exit code says how that was
 }
 
 func (a *app) requestDrill(ctx context.Context, in *installation, wait bool) error {
-	r, err := in.runner(ctx, nil, nil)
+	started, err := a.request(ctx, in, backup.Request{Action: backup.ActionDrill}, "drill", nil)
 	if err != nil {
-		return err
-	}
-	started, err := r.Request(ctx, backup.Request{Action: backup.ActionDrill, Trigger: backup.TriggerManual, Actor: actor()})
-	if err != nil {
-		return err
-	}
-	if err := in.record(ctx, "drill", "job "+started.JobID, "started"); err != nil {
 		return err
 	}
 	a.say("Drill %s", started.JobID)
-	if idle, err := in.noWorker(ctx); err != nil {
-		return err
-	} else if idle {
-		a.say("No worker is running now: the drill waits in the queue until one is (patina serve).")
-	}
 	if !wait {
-		if a.json {
-			return a.printJSON(map[string]any{"job_id": started.JobID, "status": started.Status, "url": "/drills/" + started.JobID})
-		}
-		_, err := fmt.Fprintln(a.out, started.JobID)
-		return err
+		return a.unfollowed(started, map[string]any{"url": "/drills/" + started.JobID})
 	}
 	d, err := a.followDrill(ctx, in, started.JobID)
 	if err != nil {

@@ -99,28 +99,12 @@ func (a *app) showPlan(ctx context.Context, in *installation, all bool) error {
 }
 
 func (a *app) requestCleanup(ctx context.Context, in *installation, wait bool) error {
-	r, err := in.runner(ctx, nil, nil)
+	started, err := a.request(ctx, in, backup.Request{Action: backup.ActionCleanup}, "cleanup", nil)
 	if err != nil {
 		return err
-	}
-	started, err := r.Request(ctx, backup.Request{Action: backup.ActionCleanup, Trigger: backup.TriggerManual, Actor: actor()})
-	if err != nil {
-		return err
-	}
-	if err := in.record(ctx, "cleanup", "job "+started.JobID, "started"); err != nil {
-		return err
-	}
-	if idle, err := in.noWorker(ctx); err != nil {
-		return err
-	} else if idle {
-		a.say("No worker is running now: the job waits in the queue until one is (patina serve).")
 	}
 	if !wait {
-		if a.json {
-			return a.printJSON(map[string]any{"job_id": started.JobID, "status": started.Status})
-		}
-		_, err := fmt.Fprintln(a.out, started.JobID)
-		return err
+		return a.unfollowed(started, nil)
 	}
 	end, err := a.follow(ctx, in.store, started.JobID)
 	if err != nil {

@@ -23,13 +23,13 @@ import (
 
 // requestRestore puts a restore into the queue and follows it to its end.
 func (a *app) requestRestore(ctx context.Context, in *installation, id string, o restoreOptions) error {
-	r, err := in.runner(ctx, nil, nil)
-	if err != nil {
-		return err
-	}
 	rs := o.request()
-	req := backup.Request{Action: backup.ActionRestore, CopyID: id, Restore: &rs, Trigger: backup.TriggerManual, Actor: actor()}
+	req := backup.Request{Action: backup.ActionRestore, CopyID: id, Restore: &rs}
 	if o.dryRun {
+		r, err := in.runner(ctx, nil, nil)
+		if err != nil {
+			return err
+		}
 		plan, found, err := r.Preview(ctx, req)
 		if err != nil {
 			return err
@@ -39,22 +39,15 @@ func (a *app) requestRestore(ctx context.Context, in *installation, id string, o
 	if err := a.confirm(&rs); err != nil {
 		return err
 	}
-	started, err := r.Request(ctx, req)
+	started, err := a.request(ctx, in, req, "restore", func(s backup.Started) string {
+		return string(rs.Target) + " " + strings.Join(s.Databases, ", ")
+	})
 	if err != nil {
 		return err
 	}
-	if err := in.record(ctx, "restore", "job "+started.JobID+", "+string(rs.Target)+" "+strings.Join(started.Databases, ", "), "started"); err != nil {
-		return err
-	}
 	a.say("Job %s", started.JobID)
-	if idle, err := in.noWorker(ctx); err != nil {
-		return err
-	} else if idle {
-		a.say("No worker is running now: the restore waits in the queue until one is (patina serve).")
-	}
 	if o.noWait {
-		_, err := fmt.Fprintln(a.out, started.JobID)
-		return err
+		return a.unfollowed(started, nil)
 	}
 	return a.followRestore(ctx, in, started.JobID)
 }
@@ -240,12 +233,9 @@ func (a *app) restoreFileIntoFile(ctx context.Context, path string, o restoreOpt
 }
 
 func (a *app) restoreCopyIntoFile(ctx context.Context, in *installation, id string, o restoreOptions) error {
-	c, err := in.store.Copy(ctx, id)
+	c, err := in.stored(ctx, id)
 	if err != nil {
 		return err
-	}
-	if c.DeletedAt != nil || c.Manifest == nil {
-		return backup.Errorf(backup.ErrNotFound, "the backup %s is not stored any more", id)
 	}
 	bucket, err := openBucket(ctx, in.cfg)
 	if err != nil {

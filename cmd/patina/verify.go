@@ -137,13 +137,20 @@ func ofDatabase(p *prove.Proof, database string) error {
 	return backup.Errorf(backup.ErrCorrupt, "it is a dump of %s (%s), not of %s", p.Header.Database, p.Header.DatabaseID, database)
 }
 
-func (a *app) verifyBackup(ctx context.Context, in *installation, id, database string, opt prove.Options) error {
+// stored gives a backup by its id, with its manifest. Errors: ErrNotFound also
+// where its bytes are gone.
+func (in *installation) stored(ctx context.Context, id string) (backup.Copy, error) {
 	c, err := in.store.Copy(ctx, id)
+	if err == nil && (c.DeletedAt != nil || c.Manifest == nil) {
+		err = backup.Errorf(backup.ErrNotFound, "the backup %s is not stored any more", id)
+	}
+	return c, err
+}
+
+func (a *app) verifyBackup(ctx context.Context, in *installation, id, database string, opt prove.Options) error {
+	c, err := in.stored(ctx, id)
 	if err != nil {
 		return err
-	}
-	if c.DeletedAt != nil || c.Manifest == nil {
-		return backup.Errorf(backup.ErrNotFound, "the backup %s is not stored any more", id)
 	}
 	bucket, err := openBucket(ctx, in.cfg)
 	if err != nil {
