@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -161,98 +160,4 @@ func (s *Store) CopyTotals(ctx context.Context) (map[backup.CopyKind]CopyTotals,
 		return nil
 	})
 	return totals, wrapErr("sum the backups", err)
-}
-
-// Standings tells how databases stand, by name: each with its newest copies,
-// its suspect ones, and its last and its open result, in one round trip. Safety
-// copies do not count as newest: they hold what was about to be replaced.
-func (s *Store) Standings(ctx context.Context, f DatabaseFilter) ([]backup.Standing, error) {
-	q := f.where()
-	chosen := "(SELECT id AS chosen FROM databases" + q.String() + ") d "
-	newest := func(condition string) string {
-		return "SELECT c.* FROM " + chosen + "CROSS JOIN LATERAL (SELECT " + copyColumns + ` FROM backup_inventory
-			WHERE database_id = chosen AND deleted_at IS NULL AND quarantined_at IS NULL AND kind <> 'safety' AND ` + condition + `
-			ORDER BY taken_at DESC LIMIT 1) c`
-	}
-	result := func(condition string) string {
-		return "SELECT r.* FROM " + chosen + "CROSS JOIN LATERAL (SELECT " + resultColumns + ` FROM backup_results
-			WHERE database_id = chosen AND ` + condition + " ORDER BY created_at DESC LIMIT 1) r"
-	}
-	var b pgx.Batch
-	b.Queue("SELECT "+databaseColumns+" FROM databases"+q.String()+" ORDER BY name, gone_at DESC NULLS FIRST, id", q.args...)
-	b.Queue(newest("proof <> 'suspect'"), q.args...)
-	b.Queue(newest("proof = 'proven'"), q.args...)
-	b.Queue("SELECT database_id::text, count(*) FROM "+chosen+`JOIN backup_inventory ON database_id = chosen
-		WHERE deleted_at IS NULL AND (quarantined_at IS NOT NULL OR proof = 'suspect') GROUP BY database_id`, q.args...)
-	b.Queue(result("status IN ('success', 'failed')"), q.args...)
-	b.Queue(result("status IN ('queued', 'running')"), q.args...)
-	r := s.db.SendBatch(ctx, &b)
-	list, err := readStandings(r)
-	return list, wrapErr("read how the databases stand", errors.Join(err, r.Close()))
-}
-
-func readStandings(r pgx.BatchResults) ([]backup.Standing, error) {
-	databases, err := standingRows(r, scanDatabase)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]backup.Standing, len(databases))
-	at := make(map[string]*backup.Standing, len(databases))
-	for i, d := range databases {
-		list[i].Database = d
-		at[d.ID] = &list[i]
-	}
-	// An entry that came in between two of the statements is left for next time.
-	of := func(id string) *backup.Standing {
-		if s := at[id]; s != nil {
-			return s
-		}
-		return new(backup.Standing)
-	}
-	newest, err := standingRows(r, scanCopy)
-	for _, c := range newest {
-		of(c.DatabaseID).Newest = &c
-	}
-	if err != nil {
-		return nil, err
-	}
-	proven, err := standingRows(r, scanCopy)
-	for _, c := range proven {
-		of(c.DatabaseID).Proven = &c
-	}
-	if err != nil {
-		return nil, err
-	}
-	rows, err := r.Query()
-	if err != nil {
-		return nil, err
-	}
-	var id string
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error {
-		of(id).Suspect = n
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	last, err := standingRows(r, scanResult)
-	for _, res := range last {
-		of(res.DatabaseID).Last = &res
-	}
-	if err != nil {
-		return nil, err
-	}
-	open, err := standingRows(r, scanResult)
-	for _, res := range open {
-		of(res.DatabaseID).Open = &res
-	}
-	return list, err
-}
-
-func standingRows[T any](r pgx.BatchResults, scan pgx.RowToFunc[T]) ([]T, error) {
-	rows, err := r.Query()
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scan)
 }

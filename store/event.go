@@ -27,6 +27,9 @@ func storable(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }
 
+// storableText tells whether Postgres can hold a text as it is.
+func storableText(s string) bool { return s == storable(s) }
+
 const eventColumns = `id::text, at, kind, once, coalesce(database_id::text, ''), database_name,
 	coalesce(job_id::text, ''), coalesce(copy_id::text, ''), message, next`
 
