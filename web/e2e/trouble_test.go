@@ -36,6 +36,18 @@ func TestTrouble(t *testing.T) {
 	job := eval[string](b, `location.href`)
 	b.visit("running-overview", p.url+"/")
 	b.do(chromedp.Navigate(job))
+	b.until("the stream's first word", `[...document.querySelectorAll("dt")].some((e) => e.innerText === "Took")`)
+	eval[bool](b, `(() => {
+		window.pressed = document.querySelector('form[action$="/cancel"] button');
+		pressed.focus();
+		window.took = () => [...document.querySelectorAll("dt")].find((e) => e.innerText === "Took").nextElementSibling.innerText;
+		window.was = took();
+		return true;
+	})()`)
+	b.until("two updates more", `(() => { if (took() !== was) { was = took(); window.seen = (window.seen ?? 0) + 1 } return seen >= 2 })()`)
+	if !eval[bool](b, `pressed.isConnected && document.activeElement === pressed`) {
+		t.Error("an update of the running job took the button from under the one who presses it")
+	}
 	b.click(`form[action$="/cancel"] button`)
 	b.until("the cancelled job", ended("cancelled"))
 	b.look("cancelled-job")
