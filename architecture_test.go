@@ -339,7 +339,7 @@ func TestSQLLivesInTheStore(t *testing.T) {
 	t.Parallel()
 	// Postgres's SQL lives in store. What is asked of SQLite lives with those
 	// who speak to a source, write or read a dump, simulate an account or measure.
-	homes := regexp.MustCompile(`^(store|migrations|cmd/bench|backup/(source|export|dump|prove|restore)|backup/d1/(d1sim|d1test))(/|$)`)
+	homes := regexp.MustCompile(`^(store|migrations|cmd/bench|backup/(d1|source|export|dump|prove|restore))(/|$)`)
 	found := 0
 	for _, s := range sources(t) {
 		if s.test || s.generated {

@@ -112,8 +112,9 @@ func (r *Runner) Discover(ctx context.Context) (Discovery, error) {
 	return d, err
 }
 
-// wanted tells whether discovery takes a database of this name.
-func (r *Runner) wanted(name string) bool {
+// Wanted tells whether discovery takes a database of this name: one that a glob
+// of include matches, or any where there is none, and none of exclude.
+func Wanted(include, exclude []string, name string) bool {
 	matches := func(globs []string) bool {
 		for _, g := range globs {
 			if ok, _ := path.Match(g, name); ok {
@@ -122,8 +123,10 @@ func (r *Runner) wanted(name string) bool {
 		}
 		return false
 	}
-	return (len(r.cfg.Include) == 0 || matches(r.cfg.Include)) && !matches(r.cfg.Exclude)
+	return (len(include) == 0 || matches(include)) && !matches(exclude)
 }
+
+func (r *Runner) wanted(name string) bool { return Wanted(r.cfg.Include, r.cfg.Exclude, name) }
 
 // reconcile writes what the account shows into the registry. Those that are
 // gone go first, and those renamed pass through a name of their own: two

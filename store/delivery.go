@@ -51,7 +51,7 @@ type Try struct {
 const deliveryColumns = "id::text, channel_id::text, class, event, title, status, created_at, tries, next_at, ended_at, error, seen_at"
 
 // alertLock is the advisory lock under which it is decided who is told.
-const alertLock = 0x706174696e610003
+const alertLock = 0x706174696e610005
 
 // watchLock is the one under which it is looked for what is late.
 const watchLock = 0x706174696e610004

@@ -27,6 +27,8 @@ type Migration struct {
 	Version   int64     `json:"version"`
 	Name      string    `json:"name"`       // its file
 	AppliedAt time.Time `json:"applied_at"` // zero while it waits
+
+	newer bool // this program does not know it
 }
 
 // Migrate brings the database to this program's version: ours first, then
@@ -114,9 +116,36 @@ func (s *Store) Migrations(ctx context.Context) ([]Migration, error) {
 		delete(applied, src.Version)
 	}
 	for _, v := range slices.Sorted(maps.Keys(applied)) {
-		list = append(list, Migration{Version: v, Name: "of a newer Patina", AppliedAt: applied[v]})
+		list = append(list, Migration{Version: v, Name: "of a newer Patina", AppliedAt: applied[v], newer: true})
 	}
 	return list, nil
+}
+
+// CheckMigrated tells whether the tables are of this program's version: ErrConflict
+// for those of a newer one, ErrUnavailable while migrations wait.
+func (s *Store) CheckMigrated(ctx context.Context) error {
+	list, err := s.Migrations(ctx)
+	if err != nil {
+		return err
+	}
+	var have, known int64
+	waiting := 0
+	for _, m := range list {
+		have = max(have, m.Version)
+		if !m.newer {
+			known = max(known, m.Version)
+		}
+		if m.AppliedAt.IsZero() {
+			waiting++
+		}
+	}
+	if err := migrateCheck(have, known); err != nil {
+		return err
+	}
+	if waiting > 0 {
+		return &backup.Error{Kind: backup.ErrUnavailable, Message: fmt.Sprintf("%d migrations of the tables in Postgres wait", waiting), Next: "Run: patina migrate"}
+	}
+	return nil
 }
 
 // migrateApplied reads goose's own table, which may not exist yet.

@@ -3,6 +3,7 @@ package alert
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -164,14 +165,14 @@ func (s *Sender) request(ctx context.Context, t Target, id string, at time.Time,
 	return req, nil
 }
 
-// Ping asks for an address with GET, for a heartbeat.
+// Ping asks for an address with GET: a heartbeat, or whether something is there.
 func (s *Sender) Ping(ctx context.Context, address string) error {
 	if err := s.CheckURL("", address); err != nil {
 		return err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return backup.Errorf(backup.ErrInvalid, "the heartbeat's address cannot be read")
+		return backup.Errorf(backup.ErrInvalid, "the address cannot be read")
 	}
 	req.Header.Set("User-Agent", s.agent)
 	res, err := s.client.Do(req)
@@ -181,7 +182,38 @@ func (s *Sender) Ping(ctx context.Context, address string) error {
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, answerMost))
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return backup.Errorf(backup.ErrUnavailable, "the heartbeat's receiver answered %d", res.StatusCode)
+		return backup.Errorf(backup.ErrUnavailable, "the receiver answered %d", res.StatusCode)
+	}
+	return nil
+}
+
+// Reach tells whether a channel's receiver is there, without telling it
+// anything: it connects to the host, and asks Discord whether it knows the
+// webhook, which writes nothing into a channel.
+func (s *Sender) Reach(ctx context.Context, kind, address string) error {
+	if err := s.CheckURL(kind, address); err != nil {
+		return err
+	}
+	if kind == Discord {
+		return s.Ping(ctx, address)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return backup.Errorf(backup.ErrInvalid, "the address cannot be read")
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	port := orSo(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	conn, err := s.client.Transport.(*http.Transport).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return backup.Errorf(backup.ErrUnavailable, "%s", dialWords(err))
+	}
+	defer conn.Close()
+	if u.Scheme == "http" {
+		return nil
+	}
+	if err := tls.Client(conn, &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}).HandshakeContext(ctx); err != nil {
+		return backup.Errorf(backup.ErrUnavailable, "%s", dialWords(err))
 	}
 	return nil
 }

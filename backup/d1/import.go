@@ -103,6 +103,26 @@ func (c *Client) ImportUpload(ctx context.Context, id string, up Upload) (filena
 	return a.Filename, nil
 }
 
+// nobody is the id of no database, and nothing the MD5 of no bytes.
+const (
+	nobody  = "00000000-0000-4000-8000-000000000000"
+	nothing = "d41d8cd98f00b204e9800998ecf8427e"
+)
+
+// MayWrite tells whether the token may change databases. It asks to begin an
+// import into one that does not exist: a token that may not write is refused,
+// and for any other there is no such database.
+func (c *Client) MayWrite(ctx context.Context) (bool, error) {
+	_, err := c.importStep(ctx, nobody, true, map[string]string{"action": "init", "etag": nothing})
+	switch {
+	case errors.Is(err, backup.ErrDenied):
+		return false, nil
+	case err == nil, errors.Is(err, backup.ErrNotFound), errors.Is(err, backup.ErrInvalid):
+		return true, nil
+	}
+	return false, err
+}
+
 // ImportIngest tells D1 to run what was uploaded. It is sent once: an error
 // that wraps ErrUnavailable leaves open whether it runs.
 func (c *Client) ImportIngest(ctx context.Context, id, md5, filename string) (Importing, error) {

@@ -28,10 +28,11 @@ import (
 
 // s3Bucket is a bucket of S3 or R2.
 type s3Bucket struct {
-	client *s3.Client
-	name   string
-	url    string // for people
-	http   *patient
+	client   *s3.Client
+	name     string
+	url      string // for people
+	endpoint string // "" for AWS's own
+	http     *patient
 }
 
 var (
@@ -129,7 +130,7 @@ func newS3(aw aws.Config, name, forPeople, endpoint string, cfg Config) Bucket {
 		o.ContinueHeaderThresholdBytes = -1
 		o.HTTPClient = web
 	})
-	return &s3Bucket{client, name, forPeople, web}
+	return &s3Bucket{client, name, forPeople, endpoint, web}
 }
 
 func (b *s3Bucket) String() string { return b.url }

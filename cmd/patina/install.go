@@ -218,24 +218,13 @@ func (in *installation) limiter(name string) d1.Limiter {
 	return in.store.Limiter(name, d1.DefaultRate, d1.DefaultBurst)
 }
 
-// pending tells how many migrations wait.
-func (in *installation) pending(ctx context.Context) (int, error) {
-	list, err := in.store.Migrations(ctx)
-	n := 0
-	for _, m := range list {
-		if m.AppliedAt.IsZero() {
-			n++
-		}
-	}
-	return n, err
-}
-
+// checkMigrated refuses tables, ours and the queue's, of another version than
+// this program's.
 func (in *installation) checkMigrated(ctx context.Context) error {
-	n, err := in.pending(ctx)
-	if err == nil && n > 0 {
-		return &backup.Error{Kind: backup.ErrUnavailable, Message: fmt.Sprintf("%d migrations of the tables in Postgres wait", n), Next: "Run: patina migrate"}
+	if err := in.store.CheckMigrated(ctx); err != nil {
+		return err
 	}
-	return err
+	return jobs.CheckMigrated(ctx, in.store.Pool())
 }
 
 // record writes to the audit log what the command line did.

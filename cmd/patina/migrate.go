@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/AutumnsGrove/Patina/store"
+	"github.com/AutumnsGrove/Patina/jobs"
 )
 
 // embeddedFlag gives a command --embedded.
@@ -87,8 +87,12 @@ func (a *app) migrateStatus(ctx context.Context, in *installation) error {
 	if err != nil {
 		return err
 	}
+	queue, err := jobs.QueueMigrations(ctx, in.store.Pool())
+	if err != nil {
+		return err
+	}
 	if a.json {
-		return a.printJSON(map[string][]store.Migration{"migrations": list})
+		return a.printJSON(map[string]any{"migrations": list, "queue": queue})
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "VERSION\tNAME\tAPPLIED")
@@ -99,5 +103,11 @@ func (a *app) migrateStatus(ctx context.Context, in *installation) error {
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\n", m.Version, m.Name, applied)
 	}
-	return w.Flush()
+	for _, m := range queue {
+		fmt.Fprintf(w, "queue %d\t%s\t%s\n", m.Version, m.Name, map[bool]string{true: "applied", false: "waiting"}[m.Applied])
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return nil
 }
