@@ -20,9 +20,10 @@ func TestMigrate(t *testing.T) {
 			Version   int64  `json:"version"`
 			AppliedAt string `json:"applied_at"`
 		} `json:"migrations"`
+		Queue []struct{ Applied bool } `json:"queue"`
 	}
 	decode(t, patina(t, e, "migrate", "status", "--json").want(t, exitDone).out, &status)
-	if len(status.Migrations) == 0 || status.Migrations[0].AppliedAt == "" {
+	if len(status.Migrations) == 0 || status.Migrations[0].AppliedAt == "" || len(status.Queue) == 0 || !status.Queue[len(status.Queue)-1].Applied {
 		t.Errorf("%+v", status)
 	}
 	patina(t, e, "list").want(t, exitDone)
