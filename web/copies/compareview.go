@@ -14,6 +14,7 @@ import (
 // compared is what the page of a comparison shows.
 type compared struct {
 	Title         string
+	Name, Href    string // of the database
 	Before, After sideView
 	OtherDatabase bool // the two are not of the same one
 	Table         string
@@ -95,7 +96,8 @@ func sideOf(c backup.Copy) sideView {
 func compareView(d *comparison, before, after backup.Copy, q question, _ time.Time, who ui.Who) compared {
 	path := diffPath(before.ID, after.ID)
 	m := compared{
-		Title: "What changed in " + ui.Name(after.DatabaseName), Before: sideOf(before), After: sideOf(after), OtherDatabase: before.DatabaseID != after.DatabaseID,
+		Title: "What changed in " + ui.Name(after.DatabaseName), Name: ui.Name(after.DatabaseName), Href: "/databases/" + ui.Ref(after.DatabaseName, after.DatabaseID),
+		Before: sideOf(before), After: sideOf(after), OtherDatabase: before.DatabaseID != after.DatabaseID,
 		Same: d.Same, SameBody: before.BodySHA256 == after.BodySHA256, RowsShown: q.rows, Loader: who.Downloader,
 	}
 	if q.table != "" {
