@@ -16,6 +16,7 @@ import (
 	"github.com/AutumnsGrove/Patina/web/copies"
 	"github.com/AutumnsGrove/Patina/web/databases"
 	"github.com/AutumnsGrove/Patina/web/drills"
+	"github.com/AutumnsGrove/Patina/web/gallery"
 	"github.com/AutumnsGrove/Patina/web/history"
 	"github.com/AutumnsGrove/Patina/web/manual"
 	"github.com/AutumnsGrove/Patina/web/metrics"
@@ -48,7 +49,11 @@ func (s *Server) table() []Route {
 	log := audit.Handler{Store: c.Store}
 	told := alerts.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Channels: alerts.Channels{Sealer: c.Sealer, Sender: c.Sender}, Clock: c.Clock}
 	scrape := metrics.Handler{Store: c.Store, Token: c.MetricsToken, Version: c.Version, Clock: c.Clock}
-	return []Route{
+	var dev []Route
+	if c.Dev {
+		dev = []Route{{"GET", "/dev/gallery", auth.View, gallery.Show, false}}
+	}
+	return append([]Route{
 		{"GET", "/", auth.View, home.Home, false},
 		{"GET", "/status", auth.View, home.Status, false},
 		{"GET", "/databases", auth.View, dbs.List, false},
@@ -104,7 +109,7 @@ func (s *Server) table() []Route {
 		{"GET", "/healthz", auth.Public, s.healthz, false},
 		{"GET", "/readyz", auth.Public, s.readyz, false},
 		{"GET", "/metrics", auth.Public, scrape.Serve, false},
-	}
+	}, dev...)
 }
 
 // Routes gives the table, for tests and tools.

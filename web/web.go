@@ -53,6 +53,7 @@ type Config struct {
 	Drill          func(after time.Time) time.Time // the same for the drill
 	Cleanup        func(after time.Time) time.Time // the same for the cleanup
 	Keep           retention.Fixed                 // what the environment says of how long copies stay
+	Dev            bool                            // shows what serves development alone
 	Interval       time.Duration                   // between two looks of an event stream; 1 s when 0
 }
 

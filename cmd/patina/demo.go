@@ -34,7 +34,8 @@ const (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	return &cobra.Command{
+	dev := false
+	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Everything embedded: a sample account, a first backup, the dashboard",
 		Long: `Runs all of Patina on this machine, with nothing to set up: an embedded Postgres,
@@ -42,8 +43,10 @@ a folder as the bucket, and a simulated Cloudflare account with the six database
 of Grove. Today's nightly backup is made at once. Everything lies under
 PATINA_DATA (./data), and a second start goes on from there.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), dev) },
 	}
+	cmd.Flags().BoolVar(&dev, "dev", false, "serve /dev/gallery too: every component of the dashboard in every state")
+	return cmd
 }
 
 // demoSecrets is what the demo remembers: the first admin's password and a
@@ -54,7 +57,7 @@ type demoSecrets struct {
 	AccountToken string `json:"account_token"`
 }
 
-func (a *app) demo(ctx context.Context) error {
+func (a *app) demo(ctx context.Context, dev bool) error {
 	began := a.clock()
 	cfg := loadConfig(a.demoEnv(), a.configFile)
 	if err := cfg.Validate(); err != nil {
@@ -69,6 +72,7 @@ func (a *app) demo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	in.dev = dev
 	if in.server.Shared() {
 		return closing(ctx, in, backup.Errorf(backup.ErrConflict, "another Patina runs on %s; stop it first, or set PATINA_DATA to another folder", cfg.Data))
 	}

@@ -30,6 +30,7 @@ type installation struct {
 	store  *store.Store
 	server *embedded.Server // nil where DATABASE_URL names another
 	clock  func() time.Time
+	dev    bool // serves what development alone needs
 
 	sealer *alert.Sealer // nil until openAlerts
 	sender *alert.Sender

@@ -81,7 +81,7 @@ func demo(t *testing.T) *program {
 			p.password = m[1]
 		}
 		return strings.Contains(line, "Ctrl-C stops")
-	}, "demo")
+	}, "demo", "--dev")
 	return p
 }
 

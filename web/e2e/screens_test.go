@@ -46,6 +46,7 @@ func TestScreens(t *testing.T) {
 		{"copies", "/list"},
 		{"copies-nothing-like-that", "/list?database=elsewhere"},
 		{"guide", "/restore-guide/groveauth"},
+		{"gallery", "/dev/gallery"},
 		{"audit", "/audit"},
 		{"status", "/status"},
 		{"retention", "/settings/retention"},
