@@ -247,4 +247,27 @@ func TestDrillForATokenOfOneDatabase(t *testing.T) {
 	if res := p.get("/"); strings.Contains(res.body, "Last drill") {
 		t.Error("the overview tells of a drill over others")
 	}
+	proof := func(by string, db backup.Database, c backup.Copy, done bool) string {
+		now := time.Now().UTC()
+		j := backup.Job{ID: uuid.NewString(), Kind: backup.JobProve, Trigger: backup.TriggerAPI, Status: backup.JobQueued, Date: backup.DateOf(now), RequestedBy: by, CreatedAt: now, Totals: backup.Totals{Databases: 1}}
+		must(t, b.store.InsertJob(t.Context(), j))
+		if done {
+			b.found(j.ID, db, c, func(r *backup.DrillResult) { r.Role = backup.DrillAsked })
+		}
+		return j.ID
+	}
+	for _, c := range []struct {
+		what, job string
+		want      int
+	}{
+		{"its own, not yet ended", proof("token test "+string(store.Admin), mine, mineCopy, false), http.StatusOK},
+		{"of its own database", proof("ada", mine, mineCopy, true), http.StatusOK},
+		{"another's, not yet ended", proof("ada", theirs, theirCopy, false), http.StatusNotFound},
+		{"of another's database", proof("ada", theirs, theirCopy, true), http.StatusNotFound},
+		{"a drill", both, http.StatusNotFound},
+	} {
+		if res := p.get("/jobs/" + c.job); res.status != c.want {
+			t.Errorf("the job of a proof, %s: %d, not %d", c.what, res.status, c.want)
+		}
+	}
 }

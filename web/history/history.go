@@ -6,10 +6,12 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,12 +53,35 @@ func (h *Handler) load(ctx context.Context, who *auth.Actor, id string) (backup.
 	}
 	visible := visible(who, results)
 	if len(visible) == 0 && (len(results) > 0 || who.Databases != nil) {
-		return job, nil, missing
+		if ok, err := h.concerns(ctx, who, job, results); err != nil || !ok {
+			return job, nil, cmp.Or(err, missing)
+		}
 	}
 	if len(visible) < len(results) {
 		restrict(&job, visible)
 	}
 	return job, visible, nil
+}
+
+// concerns tells whether a job without results, which is one piece of work, is
+// about nothing but what a restricted token may see.
+func (h *Handler) concerns(ctx context.Context, who *auth.Actor, job backup.Job, results []backup.Result) (bool, error) {
+	if len(results) > 0 {
+		return false, nil
+	}
+	switch job.Kind {
+	case backup.JobRestore:
+		rs, err := h.Store.Restore(ctx, job.ID)
+		return err == nil && (who.Sees(rs.DatabaseID) || who.Sees(rs.TargetID)), err
+	case backup.JobProve:
+		if _, err := h.Store.Drill(ctx, job.ID); !errors.Is(err, backup.ErrNotFound) {
+			return false, err // its own page shows what may be seen of it
+		}
+		list, err := h.Store.DrillResults(ctx, job.ID)
+		hidden := slices.ContainsFunc(list, func(r backup.DrillResult) bool { return !who.Sees(r.DatabaseID) })
+		return !hidden && (len(list) > 0 || job.RequestedBy == who.Name), err
+	}
+	return false, nil
 }
 
 // visible keeps the results that whoever asks may see; never nil.
