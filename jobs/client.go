@@ -157,6 +157,12 @@ func (r *Runner) Stop(ctx context.Context) error {
 	close(r.stopping)
 	r.endLook()
 	err := r.river.Stop(ctx)
+	// The last export may have ended in that time: the next process may be far away.
+	if err == nil {
+		if err := r.finishAll(ctx); err != nil {
+			r.log.Warn("jobs that have ended are left to the next process", "error", err)
+		}
+	}
 	r.endBeat()
 	r.loops.Wait()
 	r.started = false

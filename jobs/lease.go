@@ -82,6 +82,11 @@ func (r *Runner) sweep(ctx context.Context) error {
 	if err := r.requeueDeliveries(ctx); err != nil {
 		return err
 	}
+	return r.finishAll(ctx)
+}
+
+// finishAll ends the jobs whose last result has ended.
+func (r *Runner) finishAll(ctx context.Context) error {
 	jobs, err := r.store.JobsToFinish(ctx)
 	for _, id := range jobs {
 		if err := r.finish(ctx, id); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/retention"
 	"github.com/AutumnsGrove/Patina/jobs"
 )
@@ -46,6 +47,8 @@ type Config struct {
 	Drill       string             // cron spec, UTC
 	Compress    backup.Compression // how dumps are stored
 	Concurrency int                // exports at once over all processes
+	APIRequests int                // to Cloudflare in 5 minutes, over all processes
+	StopTimeout time.Duration      // what running exports get when the process stops
 
 	Alerts AlertConfig
 
@@ -116,7 +119,9 @@ func loadConfig(env lookup, file string) *Config {
 	if c.Compress == "" {
 		c.Compress = backup.Plain
 	}
-	c.Concurrency = c.number("PATINA_CONCURRENCY", get("PATINA_CONCURRENCY"), 3)
+	c.Concurrency = c.number("PATINA_CONCURRENCY", get("PATINA_CONCURRENCY"), 3, 100)
+	c.APIRequests = c.number("PATINA_API_REQUESTS", get("PATINA_API_REQUESTS"), d1.DefaultRate*300, 1_000_000)
+	c.StopTimeout = c.duration("PATINA_STOP_TIMEOUT", get("PATINA_STOP_TIMEOUT"), 4*time.Minute)
 	c.TrustedProxies = c.networks("PATINA_TRUSTED_PROXIES", get("PATINA_TRUSTED_PROXIES"))
 	c.loadAlerts(get)
 	c.Keep = c.loadKeep(get)
@@ -192,16 +197,28 @@ func (c *Config) dataDir(s string) string {
 	return abs
 }
 
-func (c *Config) number(name, s string, otherwise int) int {
+func (c *Config) number(name, s string, otherwise, most int) int {
 	if s == "" {
 		return otherwise
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > 100 {
-		c.problem("%s is %q, and must be a number from 1 to 100", name, s)
+	if err != nil || n < 1 || n > most {
+		c.problem("%s is %q, and must be a number from 1 to %d", name, s, most)
 		return otherwise
 	}
 	return n
+}
+
+func (c *Config) duration(name, s string, otherwise time.Duration) time.Duration {
+	if s == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Second || d > 24*time.Hour {
+		c.problem("%s is %q, and must be a time such as 4m or 90s", name, s)
+		return otherwise
+	}
+	return d
 }
 
 func (c *Config) networks(name, s string) []netip.Prefix {

@@ -108,7 +108,7 @@ func TestConfigReportsEveryProblem(t *testing.T) {
 	`)
 	cfg := loadConfig(env{
 		"DATABASE_URL": "mysql://x", "PATINA_BUCKET": "ftp://x", "CLOUDFLARE_ACCOUNT_ID": "a/b", "CLOUDFLARE_BASE_URL": "nowhere",
-		"PATINA_SECRET": "short", "PATINA_BOOTSTRAP_TOKEN": "short", "PATINA_NIGHTLY": "0 * * * *", "PATINA_WEEKLY": "sunday", "PATINA_COMPRESS": "zstd", "PATINA_CONCURRENCY": "many",
+		"PATINA_SECRET": "short", "PATINA_BOOTSTRAP_TOKEN": "short", "PATINA_NIGHTLY": "0 * * * *", "PATINA_WEEKLY": "sunday", "PATINA_COMPRESS": "zstd", "PATINA_CONCURRENCY": "many", "PATINA_API_REQUESTS": "0", "PATINA_STOP_TIMEOUT": "soon",
 		"PATINA_TRUSTED_PROXIES": "10.0.0.0/8, nobody", "PATINA_ADDR": "8080", "PATINA_PUBLIC_URL": "ftp://x", "R2_JURISDICTION": "moon", "PATINA_DRILL": "monthly",
 		"PATINA_KEEP_DAILY": "0d", "PATINA_KEEP_WEEKLY": "10d",
 	}.lookup, file)
@@ -117,7 +117,7 @@ func TestConfigReportsEveryProblem(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	has(t, config.Error(), "DATABASE_URL", "PATINA_BUCKET", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_BASE_URL", "PATINA_SECRET",
-		"PATINA_BOOTSTRAP_TOKEN", "PATINA_NIGHTLY", "PATINA_WEEKLY", "PATINA_COMPRESS", "PATINA_DRILL", "PATINA_KEEP_DAILY", "PATINA_KEEP_WEEKLY", "PATINA_CONCURRENCY", "PATINA_TRUSTED_PROXIES", "PATINA_ADDR", "PATINA_PUBLIC_URL",
+		"PATINA_BOOTSTRAP_TOKEN", "PATINA_NIGHTLY", "PATINA_WEEKLY", "PATINA_COMPRESS", "PATINA_DRILL", "PATINA_KEEP_DAILY", "PATINA_KEEP_WEEKLY", "PATINA_CONCURRENCY", "PATINA_API_REQUESTS", "PATINA_STOP_TIMEOUT", "PATINA_TRUSTED_PROXIES", "PATINA_ADDR", "PATINA_PUBLIC_URL",
 		"R2_JURISDICTION", "CLOUDFLARE_API_TOKEN is not set", "colour is no setting", "no UUID", "priority", "estimated_size", "objective",
 		"named twice", "it has no name", "discovery")
 }

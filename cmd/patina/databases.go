@@ -93,7 +93,7 @@ func (a *app) listDatabases(ctx context.Context, in *installation, gone bool) er
 }
 
 func (a *app) syncDatabases(ctx context.Context, in *installation) error {
-	client, err := newD1(in.cfg, sharedLimiter(in.store))
+	client, err := newD1(in.cfg, in.limiter(limiterName))
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (a *app) demoWith(ctx context.Context, in *installation, began time.Time) e
 	if err != nil {
 		return err
 	}
-	client, err := newD1(in.cfg, sharedLimiter(in.store))
+	client, err := newD1(in.cfg, in.limiter(limiterName))
 	if err != nil {
 		return err
 	}

@@ -116,6 +116,9 @@ func openBucket(ctx context.Context, cfg *Config) (object.Bucket, error) {
 
 // newD1 makes a client of the account; a nil limiter is one of this process.
 func newD1(cfg *Config, limiter d1.Limiter) (*d1.Client, error) {
+	if limiter == nil {
+		limiter = d1.NewLocalLimiter(cfg.rate())
+	}
 	return d1.New(d1.Config{AccountID: cfg.AccountID, Token: cfg.APIToken.Reveal(), BaseURL: cfg.BaseURL, Limiter: limiter})
 }
 
@@ -146,7 +149,8 @@ func (in *installation) runner(ctx context.Context, bucket object.Bucket, client
 	return jobs.New(ctx, jobs.Config{
 		Store: in.store, Bucket: bucket, D1: client, Restore: writer, Log: in.log, Clock: in.clock,
 		Nightly: in.cfg.Nightly, Weekly: in.cfg.Weekly, Drill: in.cfg.Drill, Concurrency: in.cfg.Concurrency, Compress: in.cfg.Compress, Keep: in.cfg.Keep,
-		Sealer: in.sealer, Sender: in.sender, PublicURL: in.cfg.PublicURL, Heartbeat: in.cfg.Alerts.HeartbeatURL.Reveal(), Summary: in.cfg.Alerts.SummaryAt,
+		SoftStopTimeout: in.cfg.StopTimeout,
+		Sealer:          in.sealer, Sender: in.sender, PublicURL: in.cfg.PublicURL, Heartbeat: in.cfg.Alerts.HeartbeatURL.Reveal(), Summary: in.cfg.Alerts.SummaryAt,
 		Include: in.cfg.Include, Exclude: in.cfg.Exclude, Version: programVersion(), Hook: failpoint(),
 	})
 }
@@ -211,12 +215,14 @@ func actor() string {
 // requests by token, and a Patina has one.
 const limiterName = "cloudflare"
 
-func sharedLimiter(s *store.Store) d1.Limiter {
-	return s.Limiter(limiterName, d1.DefaultRate, d1.DefaultBurst)
+// rate is how many requests a second may go to Cloudflare, and how many at once.
+func (c *Config) rate() (perSecond float64, burst int) {
+	return float64(c.APIRequests) / 300, min(d1.DefaultBurst, max(1, c.APIRequests/9))
 }
 
 func (in *installation) limiter(name string) d1.Limiter {
-	return in.store.Limiter(name, d1.DefaultRate, d1.DefaultBurst)
+	perSecond, burst := in.cfg.rate()
+	return in.store.Limiter(name, perSecond, burst)
 }
 
 // checkMigrated refuses tables, ours and the queue's, of another version than

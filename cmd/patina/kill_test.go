@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -60,6 +61,7 @@ type rig struct {
 	env      []string
 	flags    []string
 	log      *bytes.Buffer
+	watch    atomic.Pointer[func(*http.Request) (after func())] // sees each request to the account
 }
 
 const rigToken = "patina_0123456789abcdef0123456789abcdef"
@@ -104,13 +106,19 @@ func newRig(t *testing.T, s3 bool) *rig {
 			}
 		}
 	}
-	srv := httptest.NewServer(sim.Handler())
+	r := &rig{t: t, binary: binary, sim: sim, database: storetest.EmptyURL(t), addr: freeAddr(t), log: &bytes.Buffer{}}
+	api := sim.Handler()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if watch := r.watch.Load(); watch != nil {
+			defer (*watch)(q)()
+		}
+		api.ServeHTTP(w, q)
+	}))
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
 		srv.Close()
 		_ = sim.Close()
 	})
-	r := &rig{t: t, binary: binary, sim: sim, database: storetest.EmptyURL(t), addr: freeAddr(t), log: &bytes.Buffer{}}
 	bucketURL, cfg := "file://"+t.TempDir(), object.Config{}
 	r.flags = []string{"--embedded"}
 	if s3 {

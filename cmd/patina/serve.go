@@ -125,7 +125,7 @@ func (in *installation) worker(ctx context.Context, bucket object.Bucket, works 
 	if !works {
 		return in.runner(ctx, bucket, nil)
 	}
-	client, err := newD1(in.cfg, sharedLimiter(in.store))
+	client, err := newD1(in.cfg, in.limiter(limiterName))
 	if err != nil {
 		return nil, err
 	}

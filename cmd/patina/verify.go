@@ -74,7 +74,7 @@ func (a *app) proofOptions(in *installation, against bool) (prove.Options, error
 	var limiter d1.Limiter
 	var cfg *Config
 	if in != nil {
-		cfg, limiter = in.cfg, sharedLimiter(in.store)
+		cfg, limiter = in.cfg, in.limiter(limiterName)
 	} else {
 		cfg = loadConfig(a.env, a.configFile)
 	}
