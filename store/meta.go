@@ -69,6 +69,7 @@ var metaTables = []metaTable{
 	{name: "schedules", replace: map[string]string{"created_at": "$2::timestamptz"}, conflict: "(id) DO UPDATE SET paused = excluded.paused"},
 	{name: "settings", only: "key NOT IN ('" + frozenSetting + "', 'first_admin_nonce')", conflict: "DO NOTHING"},
 	{name: "users", conflict: "DO NOTHING"},
+	{name: "identities", conflict: "DO NOTHING", unless: "NOT EXISTS (SELECT FROM users u WHERE u.id = m.user_id)"},
 	{name: "api_tokens", conflict: "DO NOTHING"},
 	{name: "alert_config", conflict: "DO NOTHING"},
 	{name: "alert_thresholds", conflict: "DO NOTHING"},

@@ -22,7 +22,7 @@ import (
 // new table needs a line here, and one in meta.go where its answer is yes.
 var inMeta = map[string]string{
 	"databases": "yes", "schedules": "yes", "settings": "yes", "users": "yes", "api_tokens": "yes", "alert_config": "yes", "backup_jobs": "yes", "restores": "yes",
-	"drills": "yes", "drill_results": "yes", "alert_thresholds": "yes", "alert_mutes": "yes",
+	"drills": "yes", "drill_results": "yes", "identities": "yes", "alert_thresholds": "yes", "alert_mutes": "yes",
 	"deliveries": "of no use later", "delivery_attempts": "of no use later", "event_channels": "of no use later",
 	"backup_inventory":  "the manifests, and the state of each copy beside the tables",
 	"archives":          "the archives' manifests",
@@ -35,6 +35,8 @@ var inMeta = map[string]string{
 	"removals":          "what still lies in the bucket is listed again, and expires again",
 	"export_slots":      "of no use later",
 	"sessions":          "everybody signs in again",
+	"sign_ins":          "everybody signs in again",
+	"password_links":    "of no use later",
 	"idempotency_keys":  "of no use later",
 	"rate_limits":       "of no use later",
 	"database_standing": "made of the catalogue and the results",
@@ -75,6 +77,7 @@ func fillMeta(t *testing.T, s *store.Store) {
 	ok(t, s.FreezeRetention(ctx, "why not", t0))
 	_, err = s.InsertUser(ctx, store.User{ID: idOf(3), Name: "Ada", PasswordHash: "$argon2id$x", Role: store.Admin, Downloader: true, Epoch: 4, CreatedAt: t0})
 	ok(t, err)
+	ok(t, s.InsertIdentity(ctx, store.Identity{Issuer: "https://id.example", Subject: "1", UserID: idOf(3), Email: "ada@example.org", CreatedAt: t0}))
 	_, err = s.InsertToken(ctx, store.Token{ID: idOf(4), Name: "ci", SHA256: bytes.Repeat([]byte{7, 0xff}, 16), Hint: "abcd", Role: store.Viewer, Databases: []string{idOf(1)}, CreatedBy: "Ada", CreatedAt: t0, ExpiresAt: &gone})
 	ok(t, err)
 	_, err = s.InsertAlertConfig(ctx, store.AlertConfig{ID: idOf(5), Kind: "discord", Name: "ops", URLSealed: []byte{0, 1, 2, 0xfe}, Enabled: true, CreatedAt: t0})

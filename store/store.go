@@ -109,6 +109,12 @@ func (s *Store) InTx(ctx context.Context, fn func(tx pgx.Tx, s *Store) error) er
 	return wrapErr("commit", tx.Commit(ctx))
 }
 
+// Atomically runs fn in one transaction, as InTx does, for callers that know
+// nothing of Postgres.
+func (s *Store) Atomically(ctx context.Context, fn func(s *Store) error) error {
+	return s.InTx(ctx, func(_ pgx.Tx, s *Store) error { return fn(s) })
+}
+
 // Ping tells whether Postgres answers.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int

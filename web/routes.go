@@ -22,7 +22,6 @@ import (
 	"github.com/AutumnsGrove/Patina/web/metrics"
 	"github.com/AutumnsGrove/Patina/web/overview"
 	"github.com/AutumnsGrove/Patina/web/restores"
-	"github.com/AutumnsGrove/Patina/web/settings"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -45,7 +44,6 @@ func (s *Server) table() []Route {
 	stored := copies.Handler{Store: c.Store, Bucket: c.Bucket, Auth: s.auth, Log: c.Log, Clock: c.Clock, Comparisons: make(chan struct{}, 2)}
 	guides := manual.Handler{Store: c.Store, Bucket: c.Bucket.String(), PublicURL: c.PublicURL, Clock: c.Clock}
 	rehearsals := drills.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Next: c.Drill, Clock: c.Clock}
-	set := settings.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Keep: c.Keep, Cleanup: c.Cleanup, Clock: c.Clock}
 	log := audit.Handler{Store: c.Store}
 	told := alerts.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Channels: alerts.Channels{Sealer: c.Sealer, Sender: c.Sender}, Clock: c.Clock}
 	scrape := metrics.Handler{Store: c.Store, Token: c.MetricsToken, Version: c.Version, Clock: c.Clock}
@@ -92,13 +90,6 @@ func (s *Server) table() []Route {
 		{"POST", "/alerts/:id/test", auth.Admin, told.Test, false},
 		{"POST", "/alerts/:id/secret", auth.Admin, told.Secret, false},
 		{"POST", "/alerts/:id/delete", auth.Admin, told.Delete, false},
-		{"POST", "/databases/:db/erase", auth.Admin, set.Erase, false},
-		{"GET", "/settings/retention", auth.Admin, set.Retention, false},
-		{"POST", "/settings/retention", auth.Admin, set.SetRetention, false},
-		{"POST", "/settings/retention/change", auth.Admin, set.ConfirmChange, false},
-		{"POST", "/settings/retention/clock", auth.Admin, set.ConfirmClock, false},
-		{"POST", "/settings/retention/run", auth.Admin, set.Run, false},
-		{"POST", "/settings/retention/confirm", auth.Admin, home.ConfirmRetention, false},
 		{"GET", "/audit", auth.Admin, log.List, false},
 		{"GET", "/openapi.json", auth.View, s.openapi, false},
 		{"GET", "/sign-in", auth.Public, s.auth.Form, false},
@@ -106,10 +97,12 @@ func (s *Server) table() []Route {
 		{"POST", "/sign-out", auth.View, s.auth.SignOut, false},
 		{"GET", "/setup", auth.Public, s.auth.SetupForm, false},
 		{"POST", "/setup", auth.Public, s.auth.Setup, false},
+		{"GET", "/set-password", auth.Public, s.auth.LinkForm, false},
+		{"POST", "/set-password", auth.Public, s.auth.UseLink, false},
 		{"GET", "/healthz", auth.Public, s.healthz, false},
 		{"GET", "/readyz", auth.Public, s.readyz, false},
 		{"GET", "/metrics", auth.Public, scrape.Serve, false},
-	}, dev...)
+	}, append(dev, s.settings(&home)...)...)
 }
 
 // Routes gives the table, for tests and tools.

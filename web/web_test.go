@@ -153,6 +153,20 @@ func (b *bench) channel(sealer *alert.Sealer, name string) {
 	must(b.t, err)
 }
 
+// A person and a token for the routes that are about one.
+const (
+	personID = "0198c0de-0000-7000-8000-000000000002"
+	tokenID  = "0198c0de-0000-7000-8000-000000000003"
+)
+
+// subjects makes the person and the token that concrete names.
+func (b *bench) subjects() {
+	b.t.Helper()
+	_, err := b.store.InsertUser(b.t.Context(), store.User{ID: personID, Name: "somebody", Role: store.Viewer, CreatedAt: time.Now()})
+	must(b.t, err)
+	b.token(store.Viewer, false, func(t *store.Token) { t.ID, t.Name = tokenID, "some token" })
+}
+
 // works lets a worker be alive and lead the queue.
 func (b *bench) works() {
 	b.t.Helper()

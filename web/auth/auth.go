@@ -8,6 +8,7 @@ package auth
 
 import (
 	"context"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -40,9 +41,10 @@ type Actor struct {
 	Token      bool   // a program
 	Rank       Right  // View, Operate or Admin
 	Downloader bool
-	Databases  []string // UUIDs a token is restricted to; nil for all
-	Session    string   // names the session or token, to count its streams
-	epoch      int      // of the user, when they were let in
+	Databases  []string   // UUIDs a token is restricted to; nil for all
+	Session    string     // names the session or token, to count its streams
+	SignIn     string     // of a person: which of theirs
+	Until      *time.Time // when a token ends; nil for never, and for a person
 }
 
 // rank gives the right that a role stands for.

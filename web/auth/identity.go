@@ -19,11 +19,9 @@ import (
 // sessionLife is how long a person stays signed in.
 const sessionLife = 7 * 24 * time.Hour
 
-// The keys of what a session holds.
-const (
-	keyUser  = "user"
-	keyEpoch = "epoch"
-)
+// keySignIn is what a session holds: which sign-in it is. All else is in the
+// store, where it can be ended.
+const keySignIn = "sign_in"
 
 // Service signs people in and out, tells who asks, and writes the audit log.
 type Service struct {
@@ -112,7 +110,7 @@ func (s *Service) byToken(ctx context.Context, secret string) (*Actor, error) {
 	}
 	return &Actor{
 		ID: t.ID, Name: "token " + t.Name, Token: true, Rank: rank(string(t.Role)), Downloader: t.Downloader,
-		Databases: t.Databases, Session: "token " + t.ID,
+		Databases: t.Databases, Session: "token " + t.ID, Until: t.ExpiresAt,
 	}, nil
 }
 
@@ -121,23 +119,22 @@ func (s *Service) bySession(ctx context.Context, cookie string) (*Actor, error) 
 	if err != nil {
 		return nil, &backup.Error{Kind: backup.ErrUnavailable, Message: "Postgres does not answer.", Err: err}
 	}
-	id := s.sessions.GetString(ctx, keyUser)
-	if id == "" {
-		return nil, ErrUnknown
-	}
-	u, err := s.store.User(ctx, id)
+	now := s.clock()
+	in, u, err := s.store.SignInOf(ctx, s.sessions.GetString(ctx, keySignIn), now)
 	if errors.Is(err, backup.ErrNotFound) {
 		return nil, ErrUnknown
 	}
 	if err != nil {
 		return nil, err
 	}
-	if u.DisabledAt != nil || s.sessions.GetInt(ctx, keyEpoch) != u.Epoch {
-		return nil, ErrUnknown
+	if now.Sub(in.SeenAt) > time.Minute {
+		if err := s.store.TouchSignIn(ctx, in.ID, now); err != nil {
+			return nil, err
+		}
 	}
 	return &Actor{
 		ID: u.ID, Name: u.Name, Rank: rank(string(u.Role)), Downloader: u.Downloader,
-		Session: s.sessions.Token(ctx), epoch: u.Epoch,
+		Session: s.sessions.Token(ctx), SignIn: in.ID,
 	}, nil
 }
 
@@ -148,22 +145,34 @@ func (s *Service) Alive(ctx context.Context, a *Actor) bool {
 		t, err := s.store.Token(ctx, a.ID)
 		return err == nil && t.RevokedAt == nil && (t.ExpiresAt == nil || s.clock().Before(*t.ExpiresAt))
 	}
-	u, err := s.store.User(ctx, a.ID)
-	if err != nil || u.DisabledAt != nil || u.Epoch != a.epoch {
+	_, u, err := s.store.SignInOf(ctx, a.SignIn, s.clock())
+	if err != nil || u.ID != a.ID {
 		return false
 	}
 	loaded, err := s.sessions.Load(ctx, a.Session)
-	return err == nil && s.sessions.GetString(loaded, keyUser) == a.ID
+	return err == nil && s.sessions.GetString(loaded, keySignIn) == a.SignIn
 }
 
+// The ways in which somebody signs in.
+const (
+	byPassword = "password"
+	byLink     = "link"
+)
+
 // begin starts a session under a new name, whatever cookie came along.
-func (s *Service) begin(c echo.Context, u store.User) error {
+func (s *Service) begin(c echo.Context, u store.User, method string) error {
 	ctx, err := s.sessions.Load(c.Request().Context(), "")
 	if err != nil {
 		return err
 	}
-	s.sessions.Put(ctx, keyUser, u.ID)
-	s.sessions.Put(ctx, keyEpoch, u.Epoch)
+	now := s.clock()
+	id, err := s.store.InsertSignIn(ctx, store.SignIn{
+		UserID: u.ID, Epoch: u.Epoch, Method: method, CreatedAt: now, ExpiresAt: now.Add(sessionLife), IP: c.RealIP(), UserAgent: short(c.Request().UserAgent()),
+	})
+	if err != nil {
+		return err
+	}
+	s.sessions.Put(ctx, keySignIn, id)
 	if old, err := c.Cookie(s.sessions.Cookie.Name); err == nil {
 		if err := s.forget(c.Request().Context(), old.Value); err != nil {
 			return err
@@ -183,8 +192,10 @@ func (s *Service) begin(c echo.Context, u store.User) error {
 // forget ends the session that a cookie names, if there is one.
 func (s *Service) forget(ctx context.Context, cookie string) error {
 	ctx, err := s.sessions.Load(ctx, cookie)
-	if err == nil && s.sessions.GetString(ctx, keyUser) != "" {
-		err = s.sessions.Destroy(ctx)
+	if err == nil {
+		if id := s.sessions.GetString(ctx, keySignIn); id != "" {
+			err = errors.Join(s.store.ForgetSignIn(ctx, id), s.sessions.Destroy(ctx))
+		}
 	}
 	if err != nil {
 		return &backup.Error{Kind: backup.ErrUnavailable, Message: "The session could not be ended.", Err: err}
@@ -202,8 +213,19 @@ func (s *Service) Record(c echo.Context, action, target, outcome, reason string)
 	return s.record(c, actor, action, target, outcome, reason)
 }
 
+// RecordIn is Record in the transaction that st belongs to: the line is there
+// exactly when what it tells of was done. Others who write to the log wait for
+// that transaction's end, so call it last.
+func (s *Service) RecordIn(c echo.Context, st *store.Store, action, target, outcome, reason string) error {
+	return s.write(c, st, Of(c).Name, action, target, outcome, reason)
+}
+
 func (s *Service) record(c echo.Context, actor, action, target, outcome, reason string) error {
-	_, err := s.store.AppendAudit(c.Request().Context(), store.AuditEntry{
+	return s.write(c, s.store, actor, action, target, outcome, reason)
+}
+
+func (s *Service) write(c echo.Context, st *store.Store, actor, action, target, outcome, reason string) error {
+	_, err := st.AppendAudit(c.Request().Context(), store.AuditEntry{
 		At: s.clock(), Actor: actor, Action: action, Target: short(target), Outcome: short(outcome), Reason: short(reason),
 		IP: c.RealIP(), UserAgent: short(c.Request().UserAgent()), RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
 	})

@@ -144,7 +144,7 @@ func (s *Service) Setup(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.record(c, name, "first admin", "user "+name, "made", ""), s.begin(c, u)); err != nil {
+	if err := errors.Join(s.record(c, name, "first admin", "user "+name, "made", ""), s.begin(c, u, byLink)); err != nil {
 		return err
 	}
 	return ui.Go(c, "/")

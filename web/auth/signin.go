@@ -73,7 +73,7 @@ func (s *Service) SignIn(c echo.Context) error {
 	if err := s.store.SignedIn(ctx, u.ID, s.clock()); err != nil {
 		return err
 	}
-	if err := s.begin(c, u); err != nil {
+	if err := s.begin(c, u, byPassword); err != nil {
 		return err
 	}
 	return ui.Go(c, next)

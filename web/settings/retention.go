@@ -114,7 +114,7 @@ func (h *Handler) Retention(c echo.Context) error {
 		return err
 	}
 	all := c.QueryParam("all") == "true"
-	p := auth.Chrome(c, "Retention", "retention")
+	p := auth.Chrome(c, "Retention", "settings")
 	if f.running != "" {
 		p.Refresh = 3
 	}

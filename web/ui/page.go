@@ -57,10 +57,27 @@ func menu(w Who) []entry {
 		{"Drills", "/drills", "drills"},
 	}
 	if w.Admin {
-		entries = append(entries, entry{"Alerts", "/alerts", "alerts"}, entry{"Retention", "/settings/retention", "retention"}, entry{"Audit", "/audit", "audit"})
+		entries = append(entries, entry{"Alerts", "/alerts", "alerts"}, entry{"Audit", "/audit", "audit"})
 	}
-	return entries
+	return append(entries, entry{"Settings", "/settings", "settings"})
 }
+
+// SettingsPages are the pages of the settings that somebody may see.
+func SettingsPages(w Who) []SettingsPage {
+	pages := []SettingsPage{{"Your account", "/settings/account", "Your password, and where you are signed in."}}
+	if !w.Admin {
+		return pages
+	}
+	return append(
+		pages,
+		SettingsPage{"People", "/settings/people", "Who may sign in, what they may do, and where they are signed in."},
+		SettingsPage{"API tokens", "/settings/tokens", "What programs sign in with: their rights, their databases, their end."},
+		SettingsPage{"Retention", "/settings/retention", "How long copies stay, and what a cleanup would do."},
+	)
+}
+
+// A SettingsPage is one of the pages that the settings lead to.
+type SettingsPage struct{ Name, Href, What string }
 
 // Failure is an error as a page tells it.
 type Failure struct {

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -34,8 +35,9 @@ func BodyError(err error) error {
 }
 
 // Fields reads a form, or a JSON object of texts, numbers and booleans, and
-// tells which of them it was.
-func Fields(c echo.Context) (v url.Values, form bool, err error) {
+// tells which of them it was. What lists names may have more than one value: in
+// JSON an array of texts.
+func Fields(c echo.Context, lists ...string) (v url.Values, form bool, err error) {
 	body, err := io.ReadAll(c.Request().Body)
 	if err != nil {
 		return nil, false, BodyError(err)
@@ -55,11 +57,15 @@ func Fields(c echo.Context) (v url.Values, form bool, err error) {
 			}
 		}
 		for k, x := range in {
+			list, isList := x.([]any)
 			switch x.(type) {
 			case string, bool, float64:
 				out.Set(k, fmt.Sprint(x))
 			case nil:
 			default:
+				if isList && slices.Contains(lists, k) && addTexts(out, k, list) {
+					continue
+				}
 				return nil, false, backup.Errorf(backup.ErrInvalid, "%s: a text, a number or a boolean.", Name(k))
 			}
 		}
@@ -72,4 +78,16 @@ func Fields(c echo.Context) (v url.Values, form bool, err error) {
 		}
 	}
 	return out, media == echo.MIMEApplicationForm, nil
+}
+
+// addTexts adds the texts of a JSON array; false where it holds something else.
+func addTexts(v url.Values, key string, list []any) bool {
+	for _, x := range list {
+		text, ok := x.(string)
+		if !ok {
+			return false
+		}
+		v.Add(key, text)
+	}
+	return true
 }
