@@ -32,7 +32,7 @@ func TestBackup(t *testing.T) {
 			if got := eval[bool](b, `document.documentElement.classList.contains("js")`); got != c.scripts {
 				t.Fatalf("the page's own script ran: %v", got)
 			}
-			b.click(`form[action="/trigger"]:has(input[value="` + c.database + `"]) button`)
+			b.click(`button[form="start"][value="` + c.database + `"]`)
 			b.until("the running job", `location.pathname.startsWith("/jobs/") && /0 of 1 databases? done/.test(document.querySelector("main").innerText)`)
 			if c.scripts {
 				eval[bool](b, `(window.here = true)`)

@@ -29,7 +29,7 @@ func TestRebuild(t *testing.T) {
 			}
 			b.signIn(p)
 			if scripts {
-				b.click(`form[action="/trigger"]:has(input[value="groveauth"]) button`)
+				b.click(`button[form="start"][value="groveauth"]`)
 				b.until("the job's end", ended("completed"))
 			}
 			b.do(chromedp.Navigate(p.url + "/list"))

@@ -23,7 +23,7 @@ func TestRestore(t *testing.T) {
 				b.signOut()
 			}
 			b.signIn(p)
-			b.click(`form[action="/trigger"]:has(input[value="` + c.database + `"]) button`)
+			b.click(`button[form="start"][value="` + c.database + `"]`)
 			b.until("the job's end", ended("completed"))
 			b.click(`th a[href="/databases/` + c.database + `"]`)
 			b.until("the newest copy", `document.querySelector('a[href$="/restore"]') !== null`)

@@ -62,7 +62,7 @@ func (w *walk) backup(p *program) {
 	w.write("password", p.password)
 	w.press(`form[action="/sign-in"] button`)
 	w.until("the overview", `document.querySelector("#verdict") !== null`)
-	w.press(`form[action="/trigger"]:has(input[value="` + w.database + `"]) button`)
+	w.press(`button[form="start"][value="` + w.database + `"]`)
 	w.until("the running job", `location.pathname.startsWith("/jobs/")`)
 	w.until("the job's end", ended("completed"))
 	w.press(`th a[href="/databases/` + w.database + `"]`)

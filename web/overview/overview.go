@@ -51,12 +51,24 @@ func (h *Handler) Status(c echo.Context) error {
 }
 
 func (h *Handler) write(c echo.Context, f facts, json any) error {
+	if ui.FaceOf(c.Request()) == ui.JSON {
+		return ui.Write(c, ui.Answer{JSON: json})
+	}
+	urgent(f.Standings, f.Now)
+	var ids []string
+	for _, s := range f.Standings[:min(len(f.Standings), maxRows)] {
+		ids = append(ids, s.Database.ID)
+	}
+	var err error
+	if f.Days, err = h.Store.Days(c.Request().Context(), ids, ui.StripFrom(f.Now)); err != nil {
+		return err
+	}
 	m := view(f, auth.Of(c).Who())
 	p := auth.Chrome(c, "Overview", "overview")
 	if m.Live {
 		p.Refresh = 5
 	}
-	return ui.Write(c, ui.Answer{JSON: json, Page: page(p, m), Part: part(m)})
+	return ui.Write(c, ui.Answer{Page: page(p, m), Part: part(m)})
 }
 
 // load gathers the facts that whoever asks may see.
@@ -95,7 +107,7 @@ func (h *Handler) load(ctx context.Context, who *auth.Actor) (facts, error) {
 	} else if f.Drill, err = h.Store.LastDrill(ctx); err != nil {
 		return f, err
 	}
-	if f.Workers, err = h.workers(ctx); err != nil {
+	if f.Workers, f.Beat, err = h.workers(ctx); err != nil {
 		return f, err
 	}
 	if who.May(auth.Admin) {
@@ -131,16 +143,19 @@ func (f *facts) restrict(who *auth.Actor) {
 	f.Ended = nil
 }
 
-// workers counts the processes that run jobs and have been heard of lately.
-func (h *Handler) workers(ctx context.Context) (int, error) {
+// workers counts the processes that run jobs and have been heard of lately, and
+// says when the last of all was.
+func (h *Handler) workers(ctx context.Context) (n int, last time.Time, err error) {
 	processes, err := h.Store.Processes(ctx)
-	n := 0
 	for _, p := range processes {
 		if h.Clock().Sub(p.HeartbeatAt) < alive {
 			n++
 		}
+		if p.HeartbeatAt.After(last) {
+			last = p.HeartbeatAt
+		}
 	}
-	return n, err
+	return n, last, err
 }
 
 // service is GET / as programs get it.

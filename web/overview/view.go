@@ -23,6 +23,7 @@ const maxRows = 200
 // facts is what the overview is made of.
 type facts struct {
 	Standings []backup.Standing
+	Days      map[string][]backup.Day // of the databases that are listed, by UUID
 	Active    *backup.Job
 	Results   []backup.Result // of the active job
 	Completed *backup.Job     // the last that completed in full
@@ -30,8 +31,9 @@ type facts struct {
 	Drill     *backup.Drill   // the last that passed or failed; nil for none
 	Nightly   time.Time       // the next; zero when there is none
 	Weekly    time.Time
-	Workers   int    // processes alive that run jobs
-	Frozen    string // why retention deletes nothing, for admins; "" where it goes on
+	Workers   int       // processes alive that run jobs
+	Beat      time.Time // when the last of all was heard of; zero for never
+	Frozen    string    // why retention deletes nothing, for admins; "" where it goes on
 	Now       time.Time
 }
 
@@ -54,11 +56,20 @@ type model struct {
 	Attention []item
 	Strip     []panel
 	Rows      []row
-	Hidden    int // databases that are not listed
+	Legend    []ui.Mark // of the strips
+	Hidden    int       // databases that are not listed
 	Operator  bool
 	Loader    bool
 	Admin     bool
 	Live      bool // a job is open: look again soon
+}
+
+// every says how often the page asks for itself.
+func (m model) every() string {
+	if m.Live {
+		return "every 3s"
+	}
+	return "every 60s"
 }
 
 // phrase is a piece of the verdict, with the evidence for it.
@@ -85,8 +96,14 @@ type row struct {
 	Mark         ui.Mark
 	Note         string // "paused", "running: 1,204 rows"
 	Copy         ui.Moment
-	Objective    string
-	Size, Rows   string
+	Of           string  // what its age is held against
+	Share        float64 // of the objective that its age has used up; 0 where there is none
+	Newer        string  // what is known of a copy that is newer and not proven; "" for none
+	Size         string
+	Sizes        []float64
+	SizeWords    string
+	Days         []ui.Day
+	Trouble      string // of those days
 	Download     string // "" where there is nothing to download
 	Restore      string // "" where there is nothing to restore
 	RunningJob   string // the job that has it; "" for none
@@ -96,13 +113,7 @@ type row struct {
 func view(f facts, who ui.Who) model {
 	m := model{Frozen: f.Frozen, Operator: who.Operator, Loader: who.Downloader, Admin: who.Admin, Live: f.Active != nil}
 	m.Verdict, m.State = verdict(f)
-	standings := slices.Clone(f.Standings)
-	slices.SortStableFunc(standings, func(a, b backup.Standing) int {
-		as, _ := ui.StateOf(a, f.Now)
-		bs, _ := ui.StateOf(b, f.Now)
-		return cmp.Or(as.Compare(bs), cmp.Compare(a.Database.Priority.Rank(), b.Database.Priority.Rank()), strings.Compare(a.Database.Name, b.Database.Name))
-	})
-	for i, s := range standings {
+	for i, s := range f.Standings {
 		state, why := ui.StateOf(s, f.Now)
 		name, href := ui.Name(s.Database.Name), "/databases/"+ui.Ref(s.Database.Name, s.Database.ID)
 		if why != "" && (state == ui.Failed || state == ui.Attention) && len(m.Attention) < 20 {
@@ -112,26 +123,53 @@ func view(f facts, who ui.Who) model {
 			m.Hidden++
 			continue
 		}
-		m.Rows = append(m.Rows, rowOf(s, state, name, href, f.Now))
+		m.Rows = append(m.Rows, rowOf(s, f.Days[s.Database.ID], state, name, href, f))
+	}
+	for _, r := range m.Rows {
+		for _, mark := range ui.Legend(r.Days) {
+			if !slices.Contains(m.Legend, mark) {
+				m.Legend = append(m.Legend, mark)
+			}
+		}
 	}
 	m.Strip = strip(f)
 	return m
 }
 
-func rowOf(s backup.Standing, state ui.StateWord, name, href string, now time.Time) row {
+// urgent puts the databases that need somebody first, of these the critical ones.
+func urgent(list []backup.Standing, now time.Time) {
+	slices.SortStableFunc(list, func(a, b backup.Standing) int {
+		as, _ := ui.StateOf(a, now)
+		bs, _ := ui.StateOf(b, now)
+		return cmp.Or(as.Compare(bs), cmp.Compare(a.Database.Priority.Rank(), b.Database.Priority.Rank()), strings.Compare(a.Database.Name, b.Database.Name))
+	})
+}
+
+func rowOf(s backup.Standing, days []backup.Day, state ui.StateWord, name, href string, f facts) row {
 	r := row{
 		Name: name, Href: href, Handle: ui.Handle(s.Database.Name, s.Database.ID), Description: ui.Name(s.Database.Description), Mark: ui.DatabaseMark(state),
-		Copy: ui.Moment{Word: "none yet"}, Size: "–", Rows: "–",
+		Copy: ui.Moment{Word: "none yet"}, Size: "–", Sizes: ui.SizesOf(days, f.Now), Days: ui.DaysOf(s, days, !f.Nightly.IsZero(), f.Now),
 		CanBeStarted: s.Open == nil && s.Database.GoneAt == nil,
 	}
-	if s.Newest != nil {
-		r.Copy = ui.Ago(s.Newest.TakenAt, now)
-		r.Size, r.Rows = ui.Bytes(s.Newest.Size), ui.Count(s.Newest.Rows)
-		r.Download = "/download/" + s.Newest.Date.String() + "/" + ui.Ref(s.Newest.DatabaseName, s.Newest.DatabaseID) + "?backup=" + s.Newest.ID
-		r.Restore = "/backups/" + s.Newest.ID + "/restore"
+	r.SizeWords, r.Trouble = ui.SparkWords("Size over 30 days", r.Sizes, ui.InBytes), ui.Trouble(r.Days)
+	// What is handed out is what is known to restore; only where nothing is, what is stored.
+	best := s.Proven
+	switch {
+	case best != nil && s.Newest != nil && s.Newest.TakenAt.After(best.TakenAt):
+		r.Newer = "a newer one, " + ui.Ago(s.Newest.TakenAt, f.Now).Word + ", is not proven"
+	case best == nil && s.Newest != nil:
+		best, r.Newer = s.Newest, "stored, not proven"
 	}
-	if s.Database.Objective > 0 {
-		r.Objective = "at most " + ui.Span(s.Database.Objective)
+	if best != nil {
+		age := f.Now.Sub(best.TakenAt)
+		r.Copy = ui.Ago(best.TakenAt, f.Now)
+		r.Size = ui.Bytes(best.Size)
+		r.Download = "/download/" + best.Date.String() + "/" + ui.Ref(best.DatabaseName, best.DatabaseID) + "?backup=" + best.ID
+		r.Restore = "/backups/" + best.ID + "/restore"
+		if s.Database.Objective > 0 && s.Database.GoneAt == nil {
+			r.Share = float64(age) / float64(s.Database.Objective)
+			r.Of = "of at most " + ui.Span(s.Database.Objective)
+		}
 	}
 	switch {
 	case s.Open != nil && s.Open.Status == backup.ResultRunning:
@@ -181,7 +219,7 @@ func verdict(f facts) ([]phrase, ui.StateWord) {
 		if s.Database.Objective <= 0 || age <= s.Database.Objective {
 			fresh++
 		}
-		if state == ui.Proven {
+		if s.Proven != nil && (s.Database.Objective <= 0 || f.Now.Sub(s.Proven.TakenAt) <= s.Database.Objective) {
 			proven++
 		}
 	}
@@ -212,17 +250,43 @@ func verdict(f facts) ([]phrase, ui.StateWord) {
 		}
 	}
 	switch next := f.next(); {
-	case f.Workers == 0:
-		v = append(v, phrase{"Nothing is running that would make the next backup.", "/jobs"})
-		if worst.Compare(ui.Attention) > 0 {
-			worst = ui.Attention
-		}
+	case f.Workers == 0: // it was said
 	case f.Active != nil:
 		v = append(v, phrase{"A backup is " + string(f.Active.Status) + ".", "/jobs/" + f.Active.ID})
 	case !next.IsZero():
 		v = append(v, phrase{"Next run " + ui.In(next, f.Now).Word + ".", "/jobs"})
 	}
+	if stale := staleness(f); stale != "" {
+		// What was good then may be so no longer; what was bad then still is.
+		v = append([]phrase{{"Unknown: " + stale, "/jobs"}}, v...)
+		if worst.Compare(ui.Unknown) > 0 {
+			worst = ui.Unknown
+		}
+	}
 	return v, worst
+}
+
+// lookedFor is how old the last look at the account, which comes daily, may be.
+const lookedFor = 50 * time.Hour
+
+// staleness says why what is known may be so no longer; "" where it is fresh.
+func staleness(f facts) string {
+	if f.Workers == 0 {
+		if f.Beat.IsZero() {
+			return "nothing is running that would make the next backup, and what follows may be old."
+		}
+		return "nothing that would make the next backup has been heard of for " + ui.Span(f.Now.Sub(f.Beat)) + "; what follows is as it was then."
+	}
+	var looked time.Time
+	for _, s := range f.Standings {
+		if s.Database.GoneAt == nil && s.Database.LastSeenAt.After(looked) {
+			looked = s.Database.LastSeenAt
+		}
+	}
+	if !looked.IsZero() && f.Now.Sub(looked) > lookedFor {
+		return "the account was last looked through " + ui.Ago(looked, f.Now).Word + "; there may be databases that nobody backs up."
+	}
+	return ""
 }
 
 // coverage says how many databases have a copy as recent as it should be.

@@ -1,6 +1,7 @@
 package overview
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,22 @@ func TestVerdict(t *testing.T) {
 		{
 			"nothing runs the schedule",
 			facts{Nightly: next, Standings: []backup.Standing{standing("a", 3, proven)}},
-			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h. Nothing is running that would make the next backup.", ui.Attention,
+			"Unknown: nothing is running that would make the next backup, and what follows may be old. The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h.", ui.Unknown,
+		},
+		{
+			"nothing runs, and something is wrong besides",
+			facts{Beat: now.Add(-3 * time.Hour), Standings: []backup.Standing{standing("a", 50, proven)}},
+			"Unknown: nothing that would make the next backup has been heard of for 3 h; what follows is as it was then. The one database has no stored copy from the last 26 h. It is not proven to restore yet. Oldest newest copy: 2 days.", ui.Attention,
+		},
+		{
+			"the account was not looked through",
+			facts{Workers: 1, Standings: []backup.Standing{standing("a", 3, proven, func(s *backup.Standing) { s.Database.LastSeenAt = now.AddDate(0, 0, -4) })}},
+			"Unknown: the account was last looked through 4 days ago; there may be databases that nobody backs up. The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h.", ui.Unknown,
+		},
+		{
+			"an old copy is suspect, and the newest is proven",
+			facts{Workers: 1, Standings: []backup.Standing{standing("a", 3, proven, func(s *backup.Standing) { s.Suspect = 1 })}},
+			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h.", ui.Attention,
 		},
 		{
 			"a drill passed",
@@ -101,9 +117,12 @@ func TestRowsPutTroubleFirst(t *testing.T) {
 	running := func(s *backup.Standing) {
 		s.Open = &backup.Result{JobID: "j1", Status: backup.ResultRunning, Progress: backup.Progress{Rows: 1204}}
 	}
-	m := view(facts{Now: now, Workers: 1, Standings: []backup.Standing{
-		standing("b", 1), standing("c", 1, critical), standing("a", 40), standing("d", 1, running), standing("x<script>", -1),
-	}}, ui.Who{Operator: true, Downloader: true})
+	older := func(s *backup.Standing) {
+		s.Proven = &backup.Copy{ID: "old", DatabaseName: "d", TakenAt: now.Add(-13 * time.Hour), Size: 1024, Date: backup.DateOf(now)}
+	}
+	list := []backup.Standing{standing("b", 1), standing("c", 1, critical), standing("a", 40), standing("d", 1, running, older), standing("x<script>", -1)}
+	urgent(list, now)
+	m := view(facts{Now: now, Workers: 1, Standings: list}, ui.Who{Operator: true, Downloader: true})
 	var names []string
 	for _, r := range m.Rows {
 		names = append(names, r.Name)
@@ -114,8 +133,10 @@ func TestRowsPutTroubleFirst(t *testing.T) {
 	if len(m.Attention) != 1 || m.Attention[0].Name != "a" {
 		t.Errorf("attention is %+v", m.Attention)
 	}
-	d := m.Rows[4]
-	if d.CanBeStarted || d.RunningJob != "j1" || d.Note != "running, 1,204 rows" || d.Size != "2.00 KiB" {
+	// What is handed out is the newest that is proven, and the newer one is told of.
+	d := m.Rows[slices.IndexFunc(m.Rows, func(r row) bool { return r.Name == "d" })]
+	if d.CanBeStarted || d.RunningJob != "j1" || d.Note != "running, 1,204 rows" || d.Size != "1.00 KiB" || d.Copy.Word != "13 h ago" || d.Share != 0.5 ||
+		d.Newer != "a newer one, 1 h ago, is not proven" || d.Restore != "/backups/old/restore" || d.Download != "/download/2026-11-24/d?backup=old" {
 		t.Errorf("the running row is %+v", d)
 	}
 	if x := m.Rows[1]; x.Download != "" || x.Copy.Word != "none yet" {

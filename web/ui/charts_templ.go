@@ -1158,7 +1158,7 @@ func Calendar(days []Day) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		for _, m := range legend(days) {
+		for _, m := range Legend(days) {
 			templ_7745c5c3_Err = State(m).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -162,8 +162,8 @@ func Trouble(days []Day) string {
 	return strings.Join(parts, ", ")
 }
 
-// legend gives the marks of the states that occur among days.
-func legend(days []Day) []Mark {
+// Legend gives the marks of the states that occur among days.
+func Legend(days []Day) []Mark {
 	var out []Mark
 	for _, state := range dayStates {
 		for _, d := range days {
