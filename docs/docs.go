@@ -1,5 +1,8 @@
 // Package docs holds the written part of Patina that the program itself shows:
-// the restore guides and the description of the HTTP interface.
+// the manual, the runbook, the restore guides and the description of the HTTP
+// interface.
+//
+// It owns the texts alone: what renders and fills them is web/manual.
 package docs
 
 import "embed"
@@ -8,6 +11,11 @@ import "embed"
 //
 //go:embed guide/*.md
 var Guides embed.FS
+
+// Manual is every page of the manual, NAME.md, and the files that they lead to.
+//
+//go:embed *.md *.toml *.yml webhook.schema.json
+var Manual embed.FS
 
 // OpenAPI describes the JSON face of the HTTP interface, as OpenAPI 3.1.
 //

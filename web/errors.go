@@ -157,6 +157,8 @@ func (s *Server) writeProblem(c echo.Context, p problem) error {
 	f := ui.Failure{Title: title, Detail: ui.Name(p.Detail), Next: ui.Name(next)}
 	if p.JobID != "" {
 		f.Href, f.Label = "/jobs/"+p.JobID, "See that job"
+	} else if p.Status >= http.StatusInternalServerError {
+		f.Href, f.Label = "/docs/operating#when-something-is-wrong", "What to do when something is wrong"
 	}
 	if face == ui.Part {
 		return ui.Render(c, p.Status, ui.ProblemPart(f))

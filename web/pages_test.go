@@ -51,7 +51,7 @@ func TestFaces(t *testing.T) {
 			t.Errorf("%s for htmx in full is no page", path)
 		}
 	}
-	if res := ada.get("/restore-guide/groveauth"); !strings.Contains(res.body, "<h1>Restore groveauth</h1>") || !strings.Contains(res.body, c.SHA256) {
+	if res := ada.get("/restore-guide/groveauth"); !strings.Contains(res.body, ">Restore groveauth</h1>") || !strings.Contains(res.body, c.SHA256) {
 		t.Errorf("the guide as a page: %d %.600s", res.status, res.body)
 	}
 	if res := ada.get("/nothing/here"); res.status != 404 || !strings.Contains(res.body, "There is nothing here") || !strings.Contains(res.body, "Sign out") {
@@ -315,6 +315,9 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 		}
 	}
 	for _, r := range b.server.Routes() {
+		if r.Path == "/runbook" || strings.HasPrefix(r.Path, "/docs") {
+			continue // Markdown
+		}
 		if r.Method != "GET" || r.Stream || strings.HasPrefix(r.Path, "/download") || strings.HasSuffix(r.Path, "/download") || r.Path == "/restore-guide/:db" || r.Path == "/sign-in" || r.Path == "/setup" || r.Path == "/set-password" {
 			continue
 		}

@@ -24,7 +24,7 @@ func concrete(path string, d backup.Database, c backup.Copy, job string) string 
 			job = id
 		}
 	}
-	return strings.NewReplacer(":date", c.Date.String(), ":db", d.Name, ":week", c.Archived.Week, ":id", job, ":other", c.ID).Replace(path)
+	return strings.NewReplacer(":date", c.Date.String(), ":db", d.Name, ":week", c.Archived.Week, ":id", job, ":other", c.ID, ":page", "operating").Replace(path)
 }
 
 // Row 1: nobody gets anywhere without signing in.

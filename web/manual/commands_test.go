@@ -136,8 +136,8 @@ func TestGuideIsWhole(t *testing.T) {
 		if n := strings.Count(text, "\n```"); n%2 != 0 || n < 2 {
 			t.Errorf("%s: %d fences", what, n)
 		}
-		html, err := render([]byte(text))
-		if err != nil || strings.Count(html, "<h1>") != 1 || strings.Contains(html, "```") || strings.Contains(html, "|---") {
+		html, _, err := render([]byte(text))
+		if err != nil || strings.Count(html, "<h1 ") != 1 || strings.Contains(html, "```") || strings.Contains(html, "|---") {
 			t.Errorf("%s: %v\n%s", what, err, html)
 		}
 		if reaches := strings.Contains(text, "--bookmark="); reaches != !slices.Contains([]string{"old", "no bookmark", "gone", "no copy"}, what) {

@@ -11,9 +11,6 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/yuin/goldmark"
-	"github.com/yuin/goldmark/extension"
-
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/restore"
 	"github.com/AutumnsGrove/Patina/docs"
@@ -137,16 +134,6 @@ func (g guide) text() ([]byte, error) {
 
 // gaps are the empty lines that parts leave which say nothing.
 var gaps = regexp.MustCompile(`\n{3,}`)
-
-var markdown = goldmark.New(goldmark.WithExtensions(extension.Table))
-
-// render makes HTML of Markdown. Raw HTML in it is left out, and a link that
-// would run a script leads nowhere.
-func render(text []byte) (string, error) {
-	var b bytes.Buffer
-	err := markdown.Convert(text, &b)
-	return b.String(), err
-}
 
 // escape makes text from outside plain text in Markdown.
 func escape(s string) string {

@@ -13,18 +13,18 @@ func TestEscape(t *testing.T) {
 	for _, s := range []string{
 		"*a* _b_ [x](javascript:alert(1))", "<script>alert(1)</script>", "# title", "a | b", "`code`", "![i](http://evil)", "&lt;b&gt;", "1. one", "- item", "https://evil.example", "\\", "~~x~~", "<https://evil>",
 	} {
-		html, err := render([]byte("before " + escape(s) + " after"))
+		html, _, err := render([]byte("before " + escape(s) + " after"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if strings.Count(html, "<") != 2 || !strings.HasPrefix(html, "<p>before ") {
 			t.Errorf("%q becomes markup: %s", s, html)
 		}
-		html, err = render([]byte("| h | i |\n|---|---|\n| " + code(s) + " | x |\n"))
+		html, _, err = render([]byte("| h | i |\n|---|---|\n| " + code(s) + " | x |\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(html, "<a ") || strings.Contains(html, "<script") || strings.Count(html, "<td>") != 2 || strings.Count(html, "<code>") != 1 {
+		if strings.Contains(html, "<a ") || strings.Contains(html, "<script") || strings.Count(html, "<td") != 2 || strings.Count(html, "<code>") != 1 {
 			t.Errorf("%q as code becomes markup: %s", s, html)
 		}
 	}
@@ -32,7 +32,7 @@ func TestEscape(t *testing.T) {
 
 func TestRenderIsSafe(t *testing.T) {
 	t.Parallel()
-	html, err := render([]byte("<script>x</script>\n\n[a](javascript:x) [b](javascript&colon;x) [c](JAVA\tSCRIPT:x) <a href=x onclick=y>z</a> ![i](data:text/html,x)\n"))
+	html, _, err := render([]byte("<script>x</script>\n\n[a](javascript:x) [b](javascript&colon;x) [c](JAVA\tSCRIPT:x) <a href=x onclick=y>z</a> ![i](data:text/html,x)\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package manual shows what is written under docs: today the restore guide,
-// filled with a database's own names, copies and commands.
+// Package manual shows what is written under docs: the manual, the runbook, and
+// the restore guide filled with a database's own names, copies and commands.
 //
 // It renders Markdown, and lets nothing that came from outside become markup.
 package manual
@@ -51,11 +51,13 @@ func (h *Handler) Guide(c echo.Context) error {
 	if file || ui.FaceOf(c.Request()) == ui.JSON {
 		return c.Blob(http.StatusOK, "text/markdown; charset=utf-8", text)
 	}
-	html, err := render(text)
+	html, contents, err := render(text)
 	if err != nil {
 		return err
 	}
-	return ui.Render(c, http.StatusOK, page(auth.Chrome(c, "Restore "+ui.Name(db.Name), "databases"), html, "/databases/"+ui.Ref(db.Name, db.ID), ui.Name(db.Name)))
+	return ui.Render(c, http.StatusOK, page(auth.Chrome(c, "Restore "+ui.Name(db.Name), "databases"), sheet{
+		HTML: html, Contents: contents, Back: "/databases/" + ui.Ref(db.Name, db.ID), Name: ui.Name(db.Name), Print: true,
+	}))
 }
 
 func (h *Handler) fill(ctx context.Context, c echo.Context, db backup.Database, copies []backup.Copy) ([]byte, error) {
