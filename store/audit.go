@@ -105,6 +105,7 @@ func (s *Store) AppendAudit(ctx context.Context, e AuditEntry) (AuditEntry, erro
 // AuditFilter chooses entries; zero fields choose all.
 type AuditFilter struct {
 	Actor, Action, Target, Outcome string
+	About                          string    // what the target or the reason holds, whatever its case
 	From, To                       time.Time // From included, To not
 	Limit                          int       // 100 when zero, at most 1000
 	Cursor                         string    // the next of the answer before; "" for the first page
@@ -123,6 +124,9 @@ func (s *Store) Audit(ctx context.Context, f AuditFilter) (entries []AuditEntry,
 		if c[1] != "" {
 			q.add(c[0]+" = $?", c[1])
 		}
+	}
+	if f.About != "" {
+		q.add("position(lower($?) in lower(target || E'\n' || reason)) > 0", f.About)
 	}
 	if !f.From.IsZero() {
 		q.add("at >= $?", f.From)
@@ -150,6 +154,20 @@ func (s *Store) Audit(ctx context.Context, f AuditFilter) (entries []AuditEntry,
 		next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "a%d", entries[limit-1].ID))
 	}
 	return entries, next, nil
+}
+
+// AuditActions lists every action that is on record, in order. It steps from
+// one to the next in their index, however long the log is.
+func (s *Store) AuditActions(ctx context.Context) ([]string, error) {
+	rows, err := s.db.Query(ctx, `WITH RECURSIVE a AS (
+		SELECT min(action) AS action FROM audit_log
+		UNION ALL SELECT (SELECT min(l.action) FROM audit_log l WHERE l.action > a.action) FROM a WHERE a.action IS NOT NULL
+	) SELECT action FROM a WHERE action IS NOT NULL`)
+	if err != nil {
+		return nil, wrapErr("read the audit log", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return list, wrapErr("read the audit log", err)
 }
 
 func parseAuditCursor(c string) (int64, error) {

@@ -5,11 +5,8 @@
 package audit
 
 import (
-	"encoding/csv"
-	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -50,26 +47,36 @@ func (h *Handler) List(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	list, next, err := h.Store.Audit(c.Request().Context(), f)
+	if q.Get("format") == "csv" {
+		return h.csv(c, f)
+	}
+	ctx := c.Request().Context()
+	list, next, err := h.Store.Audit(ctx, f)
 	if err != nil {
 		return err
 	}
-	if q.Get("format") == "csv" {
-		return writeCSV(c, list)
+	actions, err := h.Store.AuditActions(ctx)
+	if err != nil {
+		return err
 	}
 	entries := make([]entry, 0, len(list))
 	for _, e := range list {
 		entries = append(entries, entryOf(e))
 	}
-	m := view(list, q, next)
+	m := view(list, actions, q, next)
 	return ui.Write(c, ui.Answer{
 		JSON: map[string]any{"entries": entries, "next_cursor": next},
 		Page: page(auth.Chrome(c, "Audit", "audit"), m), Part: part(m),
 	})
 }
 
+// kept are the parameters that a link to another page of the same list keeps.
+var kept = []string{"actor", "action", "database", "outcome", "from", "to", "limit"}
+
 func filterOf(q url.Values) (store.AuditFilter, error) {
-	f := store.AuditFilter{Actor: q.Get("actor"), Action: q.Get("action"), Cursor: q.Get("cursor"), Limit: 100}
+	f := store.AuditFilter{
+		Actor: q.Get("actor"), Action: q.Get("action"), About: q.Get("database"), Outcome: q.Get("outcome"), Cursor: q.Get("cursor"), Limit: 100,
+	}
 	if l := q.Get("limit"); l != "" {
 		n, err := strconv.Atoi(l)
 		if err != nil || n < 1 || n > 500 {
@@ -79,63 +86,67 @@ func filterOf(q url.Values) (store.AuditFilter, error) {
 	}
 	if format := q.Get("format"); format != "" && format != "csv" {
 		return f, backup.Errorf(backup.ErrInvalid, "the log is to be had as csv, or without a format")
-	} else if format == "csv" && q.Get("limit") == "" {
-		f.Limit = 500
 	}
-	return f, ui.CheckText(f.Actor, f.Action)
+	from, err := day(q, "from")
+	if err != nil {
+		return f, err
+	}
+	to, err := day(q, "to")
+	if err != nil {
+		return f, err
+	}
+	f.From = from
+	if !to.IsZero() {
+		f.To = to.AddDate(0, 0, 1) // that day too
+	}
+	return f, ui.CheckText(f.Actor, f.Action, f.About, f.Outcome)
 }
 
-// writeCSV sends the lines for a spreadsheet, in which no cell may be taken
-// for a formula.
-func writeCSV(c echo.Context, list []store.AuditEntry) error {
-	c.Response().Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8")
-	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename=patina-audit.csv`)
-	c.Response().WriteHeader(http.StatusOK)
-	w := csv.NewWriter(c.Response())
-	_ = w.Write([]string{"id", "at", "actor", "action", "target", "outcome", "reason", "ip", "user_agent", "request_id"})
-	for _, e := range list {
-		_ = w.Write([]string{
-			strconv.FormatInt(e.ID, 10), e.At.UTC().Format(time.RFC3339), cell(e.Actor), cell(e.Action), cell(e.Target),
-			cell(e.Outcome), cell(e.Reason), cell(e.IP), cell(e.UserAgent), cell(e.RequestID),
-		})
+// day reads a date, UTC; the zero time where there is none.
+func day(q url.Values, name string) (time.Time, error) {
+	s := q.Get(name)
+	if s == "" {
+		return time.Time{}, nil
 	}
-	w.Flush()
-	return w.Error()
-}
-
-func cell(s string) string {
-	s = ui.Name(s)
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
-		return "'" + s
+	d, err := backup.ParseDate(s)
+	if err != nil {
+		return time.Time{}, backup.Errorf(backup.ErrInvalid, "%s is a date such as 2026-11-23", name)
 	}
-	return s
+	return d.Time(), nil
 }
 
 // model is what the page shows.
 type model struct {
-	Rows            []row
-	Actor, Action   string
-	Actions         []string
-	First           bool
-	NextHref, Begin string
-	CSV             string
+	Rows                             []row
+	Actor, Action, Database, Outcome string
+	From, To                         string
+	Actions, Outcomes                []string
+	First                            bool
+	NextHref, Begin                  string
+	CSV                              string
+	Filtered                         bool
 }
 
 type row struct {
 	At                                     ui.Moment
 	Actor, Action, Target, Outcome, Reason string
-	From                                   string
+	Failed                                 bool
+	From, Agent                            string
 }
 
-func view(list []store.AuditEntry, q url.Values, next string) model {
+func view(list []store.AuditEntry, actions []string, q url.Values, next string) model {
 	m := model{
-		Actor: ui.Name(q.Get("actor")), Action: q.Get("action"), First: q.Get("cursor") == "",
-		Actions: []string{"sign-in", "sign-out", "first admin", "trigger", "cancel", "retry", "download", "alert channel", "alert test", "alert seen", "alert thresholds", "mute", "denied"},
+		Actor: ui.Name(q.Get("actor")), Action: q.Get("action"), Database: ui.Name(q.Get("database")), Outcome: q.Get("outcome"),
+		From: q.Get("from"), To: q.Get("to"), First: q.Get("cursor") == "", Outcomes: []string{"refused", "done"},
+	}
+	for _, a := range actions {
+		m.Actions = append(m.Actions, ui.Name(a))
 	}
 	keep := url.Values{}
-	for _, k := range []string{"actor", "action", "limit"} {
+	for _, k := range kept {
 		if q.Get(k) != "" {
 			keep.Set(k, q.Get(k))
+			m.Filtered = m.Filtered || k != "limit"
 		}
 	}
 	m.Begin = "/audit?" + keep.Encode()
@@ -144,10 +155,14 @@ func view(list []store.AuditEntry, q url.Values, next string) model {
 		m.NextHref = "/audit?" + keep.Encode()
 	}
 	keep.Del("cursor")
+	keep.Del("limit")
 	keep.Set("format", "csv")
 	m.CSV = "/audit?" + keep.Encode()
 	for _, e := range list {
-		m.Rows = append(m.Rows, row{ui.Stamp(e.At), ui.Name(e.Actor), ui.Name(e.Action), ui.Name(e.Target), ui.Name(e.Outcome), ui.Name(e.Reason), ui.Name(e.IP)})
+		m.Rows = append(m.Rows, row{
+			At: ui.Stamp(e.At), Actor: ui.Name(e.Actor), Action: ui.Name(e.Action), Target: ui.Name(e.Target), Outcome: ui.Name(e.Outcome), Reason: ui.Name(e.Reason),
+			Failed: e.Outcome == "refused", From: ui.Name(e.IP), Agent: ui.Name(e.UserAgent),
+		})
 	}
 	return m
 }

@@ -250,10 +250,12 @@ func (h *Handler) ConfirmChange(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if why != "" {
-		if err := h.Auth.Record(c, "confirm deletion", "retention", "done", why); err != nil {
-			return err
-		}
+	outcome := "done"
+	if why == "" {
+		outcome = "nothing waited"
+	}
+	if err := h.Auth.Record(c, "confirm deletion", "retention", outcome, why); err != nil {
+		return err
 	}
 	return h.done(c)
 }
@@ -271,6 +273,9 @@ func (h *Handler) ConfirmClock(c echo.Context) error {
 	}
 	newest := retention.Newest(f.h, f.state)
 	if !newest.After(h.Clock()) || !newest.After(f.h.ClockRight) {
+		if err := h.Auth.Record(c, "confirm the clock", "retention", "nothing waited", ""); err != nil {
+			return err
+		}
 		return h.done(c)
 	}
 	if err := h.Store.SetSetting(ctx, retention.ClockSetting, retention.ClockRight{UpTo: newest, By: auth.Of(c).Name}); err != nil {
