@@ -166,24 +166,6 @@ func TestGroveExample(t *testing.T) {
 	}
 }
 
-func TestOperatingGuideListsEverySetting(t *testing.T) {
-	t.Parallel()
-	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "operating.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	asked := map[string]bool{}
-	loadConfig(func(name string) (string, bool) { asked[name] = true; return "", false }, "")
-	if len(asked) < 10 {
-		t.Fatalf("only %d settings are read", len(asked))
-	}
-	for name := range asked {
-		if !strings.Contains(string(guide), "`"+name+"`") {
-			t.Errorf("docs/operating.md does not name %s", name)
-		}
-	}
-}
-
 func write(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

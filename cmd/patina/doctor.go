@@ -110,7 +110,7 @@ func (d *doctor) configuration() {
 		d.add("configuration", findingOK, "", "it is complete")
 	case errors.As(err, &config):
 		for _, p := range config.problems {
-			d.add("configuration", findingFail, "docs/operating.md lists every setting.", "%s", p)
+			d.add("configuration", findingFail, "docs/configuration.md lists every setting.", "%s", p)
 		}
 	}
 }

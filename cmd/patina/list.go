@@ -90,14 +90,14 @@ func (a *app) listCopies(ctx context.Context, in *installation, f store.CopyFilt
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "DATABASE\tDATE\tKIND\tSIZE\tROWS\tSHA-256\tKEY")
+	fmt.Fprintln(w, "DATABASE\tDATE\tKIND\tSIZE\tROWS\tPROOF\tBACKUP\tKEY")
 	for _, c := range copies {
 		where := c.Key
 		if c.Location() == backup.InArchive {
 			where = c.Archived.Name + " in the archive " + c.Archived.Week
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\n", printable(c.DatabaseName), c.Date, c.Kind,
-			humanize.Bytes(uint64(c.Size)), humanize.Comma(c.Rows), c.SHA256, where)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(c.DatabaseName), c.Date, c.Kind,
+			humanize.Bytes(uint64(c.Size)), humanize.Comma(c.Rows), c.Proof, c.ID, where)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -136,6 +136,7 @@ Exit codes: 0 done, 1 error, 2 usage or configuration, 3 stale, 4 corrupt, 5 par
 		a.backupCommand(), a.archiveCommand(), a.pruneCommand(), a.exportCommand(), a.listCommand(), a.downloadCommand(), a.verifyCommand(), a.drillCommand(), a.diffCommand(), a.restoreCommand(),
 		a.rebuildCommand(), a.metaCommand(), a.userCommand(), a.tokenCommand(), a.versionCommand(),
 	)
+	teach(root)
 	return root
 }
 
