@@ -39,7 +39,7 @@ func (s *Server) table() []Route {
 	c := s.cfg
 	home := overview.Handler{Store: c.Store, Auth: s.auth, Version: c.Version, Nightly: c.Nightly, Weekly: c.Weekly, Clock: c.Clock}
 	jobs := history.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock, Streams: s.streams}
-	dbs := databases.Handler{Store: c.Store, PublicURL: c.PublicURL, Clock: c.Clock}
+	dbs := databases.Handler{Store: c.Store, PublicURL: c.PublicURL, Nightly: c.Nightly, Clock: c.Clock}
 	back := restores.Handler{Store: c.Store, Requests: c.Requests, Auth: s.auth, Clock: c.Clock}
 	stored := copies.Handler{Store: c.Store, Bucket: c.Bucket, Auth: s.auth, Log: c.Log, Clock: c.Clock, Comparisons: make(chan struct{}, 2)}
 	guides := manual.Handler{Store: c.Store, Bucket: c.Bucket.String(), PublicURL: c.PublicURL, Clock: c.Clock}

@@ -17,8 +17,14 @@ import (
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
-// shown is how many copies and results the page of one database lists.
+// shown is how many copies and results of one database programs get.
 const shown = 20
+
+// What the page lists of them; the timeline and the charts have the others.
+const (
+	shownCopies = 10
+	shownRuns   = 5
+)
 
 // shownProofs is how many proofs it lists.
 const shownProofs = 6
@@ -26,7 +32,8 @@ const shownProofs = 6
 // Handler serves the section.
 type Handler struct {
 	Store     *store.Store
-	PublicURL string // what a command on the page begins with; "" for the address asked
+	PublicURL string                          // what a command on the page begins with; "" for the address asked
+	Nightly   func(after time.Time) time.Time // nil where nothing is scheduled
 	Clock     func() time.Time
 }
 
@@ -103,10 +110,16 @@ func (h *Handler) Show(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	f.Base = h.base(c)
+	if ui.FaceOf(c.Request()) == ui.JSON {
+		return ui.Write(c, ui.Answer{JSON: detailOf(f, now)})
+	}
+	if err := h.more(ctx, &f, now); err != nil {
+		return err
+	}
+	f.Base, f.Range = h.base(c), rangeOf(c.QueryParam("days"))
 	m := view(f, now, who.Who())
 	p := auth.Chrome(c, m.Name, "databases")
-	return ui.Write(c, ui.Answer{JSON: detailOf(f, now), Page: page(p, m)})
+	return ui.Write(c, ui.Answer{Page: page(p, m)})
 }
 
 // base is what the address of this server begins with.
@@ -133,10 +146,10 @@ func (h *Handler) load(ctx context.Context, db backup.Database) (facts, error) {
 		}
 		f.Standing.Newest = &full
 	}
-	if f.Copies, err = h.Store.NewestCopies(ctx, db.ID, shown); err != nil {
+	if f.Copies, err = h.Store.NewestCopies(ctx, db.ID, drawn); err != nil {
 		return f, err
 	}
-	if f.Results, err = h.Store.DatabaseResults(ctx, db.ID, time.Time{}, shown); err != nil {
+	if f.Results, err = h.Store.DatabaseResults(ctx, db.ID, time.Time{}, drawn); err != nil {
 		return f, err
 	}
 	if f.Proofs, err = h.Store.DatabaseProofs(ctx, db.ID, shownProofs); err != nil {
@@ -144,4 +157,36 @@ func (h *Handler) load(ctx context.Context, db backup.Database) (facts, error) {
 	}
 	f.Costs, err = h.Store.CostByMonth(ctx, db.ID, costMonths)
 	return f, err
+}
+
+// more gathers what the page alone shows.
+func (h *Handler) more(ctx context.Context, f *facts, now time.Time) error {
+	id := f.Standing.Database.ID
+	f.Best = f.Standing.Newest
+	if p := f.Standing.Proven; p != nil && (f.Best == nil || p.ID != f.Best.ID) {
+		full, err := h.Store.Copy(ctx, p.ID)
+		if err != nil {
+			return err
+		}
+		f.Best = &full
+	}
+	for i, c := range f.Copies {
+		if f.Best != nil && c.ID == f.Best.ID && i+1 < len(f.Copies) {
+			full, err := h.Store.Copy(ctx, f.Copies[i+1].ID)
+			if err != nil {
+				return err
+			}
+			f.Before = &full
+		}
+	}
+	days, err := h.Store.Days(ctx, []string{id}, ui.StripFrom(now))
+	if err != nil {
+		return err
+	}
+	all, own, err := h.Store.Thresholds(ctx)
+	if err != nil {
+		return err
+	}
+	f.Days, f.Thresholds, f.Scheduled = days[id], thresholdsFor(all, own[id]), h.Nightly != nil && !h.Nightly(now).IsZero()
+	return nil
 }

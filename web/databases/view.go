@@ -1,26 +1,31 @@
 package databases
 
 import (
-	"cmp"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
 // facts is what the page of one database is made of.
 type facts struct {
-	Standing backup.Standing
-	Copies   []backup.Copy        // newest first
-	Results  []backup.Result      // newest first
-	Proofs   []backup.DrillResult // newest first
-	Costs    []store.MonthCost
-	Base     string // what the address of this server begins with
+	Standing   backup.Standing
+	Best       *backup.Copy         // with its manifest: the newest proven, else the newest; nil for none
+	Before     *backup.Copy         // the one before it, with its manifest; nil for none
+	Copies     []backup.Copy        // newest first
+	Results    []backup.Result      // newest first
+	Proofs     []backup.DrillResult // newest first
+	Costs      []store.MonthCost
+	Days       []backup.Day // of the last 30 days
+	Range      int          // days that the charts look back
+	Thresholds alert.Thresholds
+	Scheduled  bool   // a backup is due every day
+	Base       string // what the address of this server begins with
 }
 
 // detail is one database as programs get it.
@@ -65,13 +70,13 @@ type runJSON struct {
 
 func detailOf(f facts, now time.Time) detail {
 	d := detail{entry: entryOf(f.Standing, now), Copies: []copyRef{}, Tables: []tableJSON{}, Runs: []runJSON{}, Costs: costsOf(f.Costs)}
-	for _, c := range f.Copies {
+	for _, c := range f.Copies[:min(len(f.Copies), shown)] {
 		d.Copies = append(d.Copies, copyRef{c.ID, c.Date, c.Kind, c.Size, c.Rows, c.SHA256, c.Proof, c.TakenAt, downloadPath(c)})
 	}
 	for _, s := range sections(f.Standing.Newest) {
 		d.Tables = append(d.Tables, tableJSON{s.Name, s.Kind, s.Rows, s.Length})
 	}
-	for _, r := range f.Results {
+	for _, r := range f.Results[:min(len(f.Results), shown)] {
 		d.Runs = append(d.Runs, runJSON{r.JobID, r.Status, r.CreatedAt, r.CompletedAt, r.Duration.Milliseconds(), r.Size, r.Rows, r.Error, r.Cost})
 	}
 	return d
@@ -80,26 +85,6 @@ func detailOf(f facts, now time.Time) detail {
 func downloadPath(c backup.Copy) string {
 	return "/download/" + c.Date.String() + "/" + ui.Ref(c.DatabaseName, c.DatabaseID) + "?backup=" + c.ID
 }
-
-// sections gives the tables of a copy, largest first.
-func sections(c *backup.Copy) []backup.Section {
-	if c == nil || c.Manifest == nil {
-		return nil
-	}
-	var out []backup.Section
-	for _, s := range c.Manifest.Sections {
-		if s.Kind != "schema" {
-			out = append(out, s)
-		}
-	}
-	slices.SortStableFunc(out, func(a, b backup.Section) int {
-		return cmp.Or(cmp.Compare(b.Length, a.Length), strings.Compare(a.Name, b.Name))
-	})
-	return out
-}
-
-// maxTables is how many tables the page lists.
-const maxTables = 500
 
 // model is what the page of one database shows.
 type model struct {
@@ -120,6 +105,10 @@ type model struct {
 	About       []ui.Definition
 	Tables      []table
 	MoreTables  int
+	GoneTables  []string // since the copy before
+	History     history
+	Points      []ui.RestorePoint
+	Now         time.Time
 	Findings    []string
 	Copies      []copyRow
 	Runs        []runRow
@@ -130,26 +119,30 @@ type model struct {
 }
 
 type newest struct {
-	Mark     ui.Mark
-	Taken    ui.Moment
-	Stamp    ui.Moment
-	Size     string
-	SHA      string
-	Download string
-	Restore  string
-	Curl     string
-	Href     string // its page
-	Diff     string // what changed since the copy before; "" for none
-	Facts    []ui.Definition
+	Title      string // "Newest proven copy", or what it is instead
+	Get        string // the words of the one large action
+	Mark       ui.Mark
+	Depth      int // of its patina
+	Taken      ui.Moment
+	Stamp      ui.Moment
+	SHA        string
+	Download   string
+	Restore    string
+	Curl       string
+	Href       string // its page
+	Diff       string // what changed since the copy before; "" for none
+	Newer      string // the page of a newer copy, which is not proven; "" for none
+	NewerTaken ui.Moment
+	Facts      []ui.Definition
 }
-
-type table struct{ Name, Kind, Rows, Size string }
 
 type copyRow struct {
 	ID                                            string
 	Date, Kind, Size, Rows, Consistency, Download string
 	Taken                                         ui.Moment
 	Mark                                          ui.Mark
+	Depth                                         int // of its patina
+	Pinned                                        bool
 	Changed                                       string
 	Href, Diff                                    string // its page, and what changed since the one before; "" for none
 }
@@ -194,12 +187,13 @@ func view(f facts, now time.Time, who ui.Who) model {
 	if d.Binding != "" {
 		m.About = append(m.About, ui.Definition{Term: "Binding", Text: ui.Name(d.Binding), Code: true})
 	}
-	if c := f.Standing.Newest; c != nil {
+	if c := f.Best; c != nil {
 		m.Newest = newestOf(*c, f.Base, now)
-		for i, other := range f.Copies[:max(0, len(f.Copies)-1)] {
-			if other.ID == c.ID {
-				m.Newest.Diff = "/backups/" + f.Copies[i+1].ID + "/diff/" + c.ID
-			}
+		if f.Before != nil {
+			m.Newest.Diff = "/backups/" + f.Before.ID + "/diff/" + c.ID
+		}
+		if n := f.Standing.Newest; n != nil && n.ID != c.ID {
+			m.Newest.Newer, m.Newest.NewerTaken = "/backups/"+n.ID, ui.Ago(n.TakenAt, now)
 		}
 		if c.Manifest != nil {
 			for _, x := range c.Manifest.Findings {
@@ -207,18 +201,15 @@ func view(f facts, now time.Time, who ui.Who) model {
 			}
 		}
 	}
-	list := sections(f.Standing.Newest)
-	for _, s := range list[:min(len(list), maxTables)] {
-		m.Tables = append(m.Tables, table{ui.Name(s.Name), s.Kind, ui.Count(s.Rows), ui.Bytes(s.Length)})
-	}
-	m.MoreTables = len(list) - len(m.Tables)
-	for i, c := range f.Copies {
+	m.Tables, m.MoreTables, m.GoneTables = tablesOf(f.Best, f.Before)
+	m.History, m.Points, m.Now = historyOf(f, now), restorePoints(f.Copies), now
+	for i, c := range f.Copies[:min(len(f.Copies), shownCopies)] {
 		m.Copies = append(m.Copies, copyRowOf(c, f.Copies[i+1:], now))
 	}
 	for _, r := range f.Proofs {
 		m.Proofs = append(m.Proofs, proofRowOf(r, now))
 	}
-	for _, r := range f.Results {
+	for _, r := range f.Results[:min(len(f.Results), shownRuns)] {
 		m.Runs = append(m.Runs, runRowOf(r, now))
 	}
 	m.Costs = costRows(f.Costs)
@@ -230,9 +221,12 @@ func newestOf(c backup.Copy, base string, now time.Time) *newest {
 	if c.Compression == backup.Gzip {
 		ext = ".sql.gz"
 	}
-	path := downloadPath(c)
+	path, title := downloadPath(c), "newest proven copy"
+	if c.Proof != backup.ProofProven {
+		title = "newest copy, which is not proven"
+	}
 	return &newest{
-		Mark: ui.CopyMark(c), Taken: ui.Ago(c.TakenAt, now), Stamp: ui.Stamp(c.TakenAt), Size: ui.Bytes(c.Size), SHA: c.SHA256, Download: path, Restore: "/backups/" + c.ID + "/restore", Href: "/backups/" + c.ID,
+		Title: strings.ToUpper(title[:1]) + title[1:], Get: "Get the " + title + ", " + ui.Bytes(c.Size), Mark: ui.CopyMark(c), Depth: ui.Patina(c, now), Taken: ui.Ago(c.TakenAt, now), Stamp: ui.Stamp(c.TakenAt), SHA: c.SHA256, Download: path, Restore: "/backups/" + c.ID + "/restore", Href: "/backups/" + c.ID,
 		Curl: "curl -fH \"Authorization: Bearer $PATINA_TOKEN\" -o " + ui.Shell(ui.FileName(c.DatabaseName+"-"+c.Date.String()+ext)) + " " + ui.Shell(base+path),
 		Facts: []ui.Definition{
 			{Term: "Size", Text: ui.Bytes(c.Size)},
@@ -270,7 +264,7 @@ func proofRowOf(r backup.DrillResult, now time.Time) proofRow {
 func copyRowOf(c backup.Copy, older []backup.Copy, now time.Time) copyRow {
 	r := copyRow{
 		Date: c.Date.String(), Kind: string(c.Kind), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Consistency: string(c.Consistency),
-		Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c), Download: downloadPath(c), Href: "/backups/" + c.ID,
+		Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c), Depth: ui.Patina(c, now), Pinned: c.Pinned, Download: downloadPath(c), Href: "/backups/" + c.ID,
 	}
 	if len(older) > 0 {
 		r.Diff = "/backups/" + older[0].ID + "/diff/" + c.ID
@@ -280,12 +274,7 @@ func copyRowOf(c backup.Copy, older []backup.Copy, now time.Time) copyRow {
 	case older[0].BodySHA256 == c.BodySHA256:
 		r.Changed = "same content as the one before"
 	case older[0].Rows != c.Rows:
-		diff := c.Rows - older[0].Rows
-		if diff > 0 {
-			r.Changed = "+" + ui.Plural(diff, "row", "rows")
-		} else {
-			r.Changed = "−" + ui.Plural(-diff, "row", "rows")
-		}
+		r.Changed = signed(c.Rows-older[0].Rows, "row", "rows")
 	default:
 		r.Changed = "changed"
 	}

@@ -23,10 +23,13 @@ func TestView(t *testing.T) {
 		},
 		Findings: []backup.Finding{{Message: "posts_fts has no content of its own"}},
 	}
+	before := copyWith("c2", "y", 10)
+	before.Manifest = &backup.Manifest{Sections: []backup.Section{{Name: "large", Kind: "virtual", Rows: 1203, Length: 1990}, {Name: "dropped", Kind: "table", Rows: 3, Length: 30}}}
 	f := facts{
 		Standing: backup.Standing{Database: backup.Database{ID: "i1", Name: "it's", Objective: backup.DefaultObjective}, Newest: &newest},
-		Copies:   []backup.Copy{newest, copyWith("c2", "y", 10), copyWith("c1", "y", 10), copyWith("c0", "x", 11)},
-		Base:     "https://patina.example",
+		Best:     &newest, Before: &before,
+		Copies: []backup.Copy{newest, copyWith("c2", "y", 10), copyWith("c1", "y", 10), copyWith("c0", "x", 11)},
+		Base:   "https://patina.example",
 	}
 	m := view(f, now, ui.Who{Operator: true, Downloader: true})
 	if m.Mark.Word != "stored" || !m.CanStart || m.AllCopies != "/list?database=it%27s" || len(m.Findings) != 1 {
@@ -34,6 +37,19 @@ func TestView(t *testing.T) {
 	}
 	if len(m.Tables) != 2 || m.Tables[0].Name != "large" || m.Tables[0].Rows != "1,204" {
 		t.Errorf("tables: %+v", m.Tables)
+	}
+	if m.Tables[0].Change != "+1 row" || m.Tables[1].Change != "new" || len(m.GoneTables) != 1 || m.GoneTables[0] != "dropped" {
+		t.Errorf("tables: %+v, gone: %v", m.Tables, m.GoneTables)
+	}
+	if m.Newest.Title != "Newest copy, which is not proven" || m.Newest.Get != "Get the newest copy, which is not proven, 2.00 KiB" || m.Newest.Diff != "/backups/c2/diff/c3" || m.Newest.Newer != "" {
+		t.Errorf("the newest is %+v", m.Newest)
+	}
+	best := copyWith("c2", "y", 10)
+	best.Proof = backup.ProofProven
+	proven := f
+	proven.Best, proven.Before = &best, nil
+	if n := view(proven, now, ui.Who{}).Newest; n.Title != "Newest proven copy" || n.Newer != "/backups/c3" || n.Diff != "" {
+		t.Errorf("with a proven one the newest is %+v", n)
 	}
 	for i, want := range []string{"+2 rows", "same content as the one before", "−1 row", ""} {
 		if m.Copies[i].Changed != want {

@@ -100,9 +100,9 @@ func (s Series) chart() chart {
 		x := across(t.at, from, to)
 		anchor := "middle"
 		switch {
-		case x < 0.12:
+		case x < 0.06:
 			anchor = "start"
-		case x > 0.88:
+		case x > 0.94:
 			anchor = "end"
 		}
 		c.Dates = append(c.Dates, dateMark{percent(x), anchor, t.label})
