@@ -43,7 +43,7 @@ func open(t *testing.T, scripts bool) *tab {
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	ctx, end := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, end := context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(end)
 	b := &tab{t: t, ctx: ctx, downloads: t.TempDir()}
 	if err := chromedp.Listen(ctx, b.note); err != nil {
@@ -156,7 +156,7 @@ func (b *tab) until(what, condition string) {
 	b.t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(45 * time.Second)
+	late := time.After(90 * time.Second)
 	for {
 		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.readyState === "complete" && (`+condition+`)`))
 		if err == nil && ok {
@@ -164,7 +164,7 @@ func (b *tab) until(what, condition string) {
 		}
 		select {
 		case <-late:
-			b.t.Fatalf("%s: not within 45 s (%v)\n%s", what, err, b.text())
+			b.t.Fatalf("%s: not within 90 s (%v)\n%s", what, err, b.text())
 		case <-b.ctx.Done():
 			b.t.Fatalf("%s: %v", what, b.ctx.Err())
 		case <-tick.C:
@@ -181,7 +181,7 @@ func (b *tab) theme(name string) {
 // click clicks the first element of a CSS selector.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 45*time.Second)
 	defer cancel()
 	if err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
 		b.t.Fatalf("click %s: %v\n%s", selector, err, b.text())
