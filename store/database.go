@@ -93,6 +93,16 @@ func (s *Store) Databases(ctx context.Context, f DatabaseFilter) ([]backup.Datab
 	return list, wrapErr("list databases", err)
 }
 
+// DatabaseNames lists the names of the databases in the account, at most limit.
+func (s *Store) DatabaseNames(ctx context.Context, limit int) ([]string, error) {
+	rows, err := s.db.Query(ctx, "SELECT name FROM databases WHERE gone_at IS NULL ORDER BY name LIMIT $1", limit)
+	if err != nil {
+		return nil, wrapErr("list databases", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return list, wrapErr("list databases", err)
+}
+
 // Database gives one entry by its UUID. Errors: ErrNotFound.
 func (s *Store) Database(ctx context.Context, id string) (backup.Database, error) {
 	if !isUUID(id) {

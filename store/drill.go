@@ -74,6 +74,12 @@ func (s *Store) Drills(ctx context.Context, limit int, cursor string) (drills []
 	return drills, next, err
 }
 
+// IsDrill tells whether a job is a drill.
+func (s *Store) IsDrill(ctx context.Context, id string) (is bool, err error) {
+	err = s.db.QueryRow(ctx, "SELECT EXISTS (SELECT FROM drills WHERE id = $1)", id).Scan(&is)
+	return is, wrapErr("look for drill "+id, err)
+}
+
 // Drill gives one drill with its results. Errors: ErrNotFound.
 func (s *Store) Drill(ctx context.Context, id string) (backup.Drill, error) {
 	missing := backup.Errorf(backup.ErrNotFound, "there is no drill %q", id)

@@ -117,7 +117,7 @@ type JobFilter struct {
 	Status   []backup.JobStatus
 	Kind     backup.JobKind
 	Trigger  backup.Trigger
-	Database string      // the name of a database that has a result in the job
+	Database string      // the name of a database that has a result in the job, whatever it was called then
 	From, To backup.Date // the job's date, both included
 	Limit    int         // 50 when zero, at most 500
 	Cursor   string      // the next of the answer before; "" for the first page
@@ -142,7 +142,7 @@ func (s *Store) Jobs(ctx context.Context, f JobFilter) (jobs []backup.Job, next 
 		q.add("trigger = $?", f.Trigger)
 	}
 	if f.Database != "" {
-		q.add("EXISTS (SELECT FROM backup_results r WHERE r.job_id = backup_jobs.id AND r.database_name = $?)", f.Database)
+		q.add("EXISTS (SELECT FROM backup_results r WHERE r.job_id = backup_jobs.id AND r.database_id = ANY(ARRAY(SELECT id FROM databases WHERE name = $?)))", f.Database)
 	}
 	if !f.From.IsZero() {
 		q.add("date >= $?", f.From.Time())
@@ -221,6 +221,27 @@ func (s *Store) JobsToFinish(ctx context.Context) ([]string, error) {
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return ids, wrapErr("list jobs to finish", err)
+}
+
+// JobVersions gives of each of these jobs (UUIDs) a text that is another one as
+// soon as anything is written about it: the job, its results, what they stored,
+// what proving found. A job that is not there is missing.
+func (s *Store) JobVersions(ctx context.Context, ids []string) (map[string]string, error) {
+	const written = ".xmin::text::bigint), 0)" // names who wrote a row last
+	rows, err := s.db.Query(ctx, `SELECT j.id::text, concat_ws(' ', j.xmin,
+			(SELECT count(*) || '.' || coalesce(sum(r`+written+` || '.' || coalesce(sum(c`+written+` FROM backup_results r LEFT JOIN backup_inventory c ON c.id = r.copy_id WHERE r.job_id = j.id),
+			(SELECT coalesce(sum(d`+written+` FROM drill_results d WHERE d.job_id = j.id))
+		FROM backup_jobs j WHERE j.id = ANY($1::uuid[])`, ids)
+	if err != nil {
+		return nil, wrapErr("look which jobs have changed", err)
+	}
+	out := map[string]string{}
+	var id, version string
+	_, err = pgx.ForEachRow(rows, []any{&id, &version}, func() error {
+		out[id] = version
+		return nil
+	})
+	return out, wrapErr("look which jobs have changed", err)
 }
 
 // where gathers conditions; $? in one stands for the next argument.

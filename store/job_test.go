@@ -50,6 +50,9 @@ func insertJob(t *testing.T, s *store.Store, j backup.Job, databases ...string) 
 func TestJobsListed(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
+	for i, name := range []string{"groveauth", "scout-db"} {
+		upsert(t, s, backup.Database{ID: jobUUID(i + 1), Name: name, FirstSeenAt: t0, LastSeenAt: t0})
+	}
 	// Two of them in the same microsecond: the cursor must tell them apart.
 	var want []string
 	for i := range 7 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -102,6 +103,40 @@ func (s *Store) Restores(ctx context.Context, databaseID string, limit int) ([]b
 		return s.restores(ctx, "true"+order)
 	}
 	return s.restores(ctx, "(database_id::text = $1 OR target_id = $1)"+order, databaseID)
+}
+
+// RestoreFilter chooses restores; zero fields choose all.
+type RestoreFilter struct {
+	DatabaseIDs []string // of copies of these databases (UUIDs), or into them; nil: all
+	Limit       int      // 50 when zero, at most 500
+	Cursor      string   // the next of the answer before; "" for the first page
+}
+
+// RestorePage lists restores, newest first, and the cursor of the page after, ""
+// when this is the last. Errors: ErrInvalid for a cursor that is not ours.
+func (s *Store) RestorePage(ctx context.Context, f RestoreFilter) (list []backup.Restore, next string, err error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	limit = min(limit, 500)
+	q := where{conditions: []string{"true"}}
+	if f.DatabaseIDs != nil {
+		q.add("(database_id::text = ANY($?) OR target_id = ANY($?))", f.DatabaseIDs, f.DatabaseIDs)
+	}
+	if f.Cursor != "" {
+		at, id, err := parseTimeCursor(f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		q.add("(created_at, id) < ($?, $?::uuid)", at, id)
+	}
+	list, err = s.restores(ctx, strings.TrimPrefix(q.String(), " WHERE ")+" ORDER BY created_at DESC, restores.id DESC LIMIT "+strconv.Itoa(limit+1), q.args...)
+	if len(list) > limit {
+		list = list[:limit]
+		next = timeCursor(list[limit-1].CreatedAt, list[limit-1].ID)
+	}
+	return list, next, err
 }
 
 // Restoring tells whether a restore over what this database holds is open. A

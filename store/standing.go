@@ -163,7 +163,7 @@ func (f StandingFilter) from() (string, []any) {
 	if f.Name != "" {
 		q.add("position(lower($?) IN lower(d.name)) > 0", f.Name)
 	}
-	return `(SELECT d.id, d.name, d.gone_at, d.objective_seconds, d.paused, d.first_seen_at, st.*, ` + urgencySQL + ` AS urgency,
+	return `(SELECT d.id, d.name, d.gone_at, d.objective_seconds, d.paused, d.first_seen_at, d.last_seen_at, st.*, ` + urgencySQL + ` AS urgency,
 		CASE d.priority WHEN 'critical' THEN 1 WHEN 'high' THEN 2 ELSE 3 END AS rank
 		FROM databases d LEFT JOIN database_standing st ON st.database_id = d.id` + q.String() + ") x", q.args
 }
@@ -261,6 +261,8 @@ type StandingSums struct {
 	// Of those that are in the account:
 	Present      int
 	Fresh        int            // with a copy no older than its objective
+	Proven       int            // with a proven copy no older than it
+	LastSeen     time.Time      // when the account was looked through last and had any of them
 	Of           map[string]int // states; every state is there
 	Oldest       time.Time      // when the oldest of the newest copies was taken; zero without any
 	MinObjective time.Duration
@@ -276,15 +278,17 @@ func (s *Store) StandingSums(ctx context.Context, f StandingFilter) (StandingSum
 		t.States[state], t.Of[state] = 0, 0
 	}
 	rows, err := s.db.Query(ctx, `SELECT urgency, gone_at IS NULL, count(*), count(*) FILTER (WHERE newest_at IS NOT NULL AND (objective_seconds <= 0 OR $1 - newest_at <= make_interval(secs => objective_seconds))),
+			count(*) FILTER (WHERE proven_at IS NOT NULL AND (objective_seconds <= 0 OR $1 - proven_at <= make_interval(secs => objective_seconds))), max(last_seen_at),
 			min(newest_at), min(objective_seconds), max(objective_seconds) FROM `+from+" GROUP BY 1, 2", args...)
 	if err != nil {
 		return t, wrapErr("sum up how the databases stand", err)
 	}
-	var urgency, n, fresh int
+	var urgency, n, fresh, proven int
+	var seen time.Time
 	var present bool
 	var oldest *time.Time
 	var least, most int64
-	_, err = pgx.ForEachRow(rows, []any{&urgency, &present, &n, &fresh, &oldest, &least, &most}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&urgency, &present, &n, &fresh, &proven, &seen, &oldest, &least, &most}, func() error {
 		t.States[states[urgency]] += n
 		if !present {
 			return nil
@@ -294,7 +298,10 @@ func (s *Store) StandingSums(ctx context.Context, f StandingFilter) (StandingSum
 		} else {
 			t.MinObjective, t.MaxObjective = min(t.MinObjective, a), max(t.MaxObjective, b)
 		}
-		t.Present, t.Fresh = t.Present+n, t.Fresh+fresh
+		t.Present, t.Fresh, t.Proven = t.Present+n, t.Fresh+fresh, t.Proven+proven
+		if seen.After(t.LastSeen) {
+			t.LastSeen = seen
+		}
 		t.Of[states[urgency]] += n
 		if oldest != nil && (t.Oldest.IsZero() || oldest.Before(t.Oldest)) {
 			t.Oldest = *oldest

@@ -92,7 +92,7 @@ func TestCertificate(t *testing.T) {
 	}
 	p := b.program(b.token(store.Viewer, false))
 	p.get("/drills/"+job).json(t, &got)
-	if got.ID != job || got.Verdict != "failed" || got.Passed != 1 || got.Restore != 1234 || len(got.Results) != 2 || got.Results[0].Load != 1234 || got.Results[1].Passed {
+	if got.ID != job || got.Verdict != "failed" || got.Passed != 1 || got.Restore != 1234 || len(got.Results) != 2 || got.Results[0].Load != 1234 || got.Results[0].Passed || !got.Results[1].Passed {
 		t.Errorf("%+v", got)
 	}
 	if res := vera.get("/"); !strings.Contains(res.body, "Last drill failed 2\u00a0days ago.") || !strings.Contains(res.body, `href="/drills/`+job) {

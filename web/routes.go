@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/alerts"
 	"github.com/AutumnsGrove/Patina/web/audit"
 	"github.com/AutumnsGrove/Patina/web/auth"
@@ -131,7 +132,11 @@ func (s *Server) guard(r Route) echo.HandlerFunc {
 			}
 			return auth.ErrUnknown
 		}
-		c.SetRequest(c.Request().WithContext(auth.WithActor(c.Request().Context(), who)))
+		ctx := auth.WithActor(c.Request().Context(), who)
+		if r.Method == http.MethodGet && !r.Stream {
+			ctx = store.OneLook(ctx)
+		}
+		c.SetRequest(c.Request().WithContext(ctx))
 		if !who.May(r.Right) {
 			err := backup.Errorf(backup.ErrDenied, "This needs the %s right, which %s does not have.", r.Right, who.Name)
 			return errors.Join(err, s.auth.Record(c, "denied", r.Method+" "+c.Request().URL.Path, "refused", "needs "+r.Right.String()))
@@ -145,20 +150,23 @@ func (s *Server) guard(r Route) echo.HandlerFunc {
 
 // alarm words what could not be told, for the head of every page.
 func (s *Server) alarm(ctx context.Context) string {
-	list, err := s.cfg.Store.Undelivered(ctx, alerts.FailingAfter, 100)
+	words, err := s.alarms.Get(ctx, s.cfg.Store, struct{}{}, s.cfg.Clock(), func(in *store.Store) (string, error) {
+		list, err := in.Undelivered(ctx, alerts.FailingAfter, 100)
+		if err != nil {
+			return "", err
+		}
+		untold, err := in.Untold(ctx)
+		var words []string
+		if n := len(list); n > 0 {
+			words = append(words, ui.Plural(int64(n), "alert is", "alerts are")+" undelivered.")
+		}
+		if untold > 0 {
+			words = append(words, ui.Plural(int64(untold), "problem was", "problems were")+" told to nobody.")
+		}
+		return strings.Join(words, " "), err
+	})
 	if err != nil {
 		return "" // the page itself will say what does not answer
 	}
-	untold, err := s.cfg.Store.Untold(ctx)
-	if err != nil {
-		return ""
-	}
-	var words []string
-	if n := len(list); n > 0 {
-		words = append(words, ui.Plural(int64(n), "alert is", "alerts are")+" undelivered.")
-	}
-	if untold > 0 {
-		words = append(words, ui.Plural(int64(untold), "problem was", "problems were")+" told to nobody.")
-	}
-	return strings.Join(words, " ")
+	return words
 }

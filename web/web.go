@@ -100,6 +100,7 @@ type Server struct {
 	secure  bool
 	routes  []Route
 	streams *history.Streams
+	alarms  store.Fresh[struct{}, string]
 	done    chan struct{}
 	close   sync.Once
 }
@@ -119,7 +120,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.auth = auth.New(cfg.Store, cfg.Secret, s.secure, cfg.Clock)
-	s.streams = &history.Streams{Interval: cfg.Interval, Done: s.done}
+	s.streams = &history.Streams{Store: cfg.Store, Interval: cfg.Interval, Done: s.done}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.serveError
 	s.echo.IPExtractor = clientIP(cfg.TrustedProxies)

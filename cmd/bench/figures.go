@@ -26,6 +26,7 @@ var figures = []figure{
 	{"file", fileFigure},
 	{"archive", archiveFigure},
 	{"start", startFigure},
+	{"pages", pagesFigure},
 }
 
 // account makes a simulated account over copies of SQLite files.

@@ -44,6 +44,9 @@ type bench struct {
 	size int64  // bytes of the large database
 	huge int64  // bytes of the generated stream
 
+	databases int  // in the history behind the pages
+	keep      bool // that history, for the next run
+
 	profile string // file for a CPU profile of the last child; "" for none
 
 	accounts map[*d1sim.Account]string // and their folders
@@ -67,6 +70,8 @@ func main() {
 	flag.IntVar(&b.runs, "runs", 3, "runs of each side; the median counts")
 	flag.Int64Var(&b.size, "size", 470<<20, "bytes of the large database")
 	flag.Int64Var(&b.huge, "huge", 10<<30, "bytes of the generated stream")
+	flag.IntVar(&b.databases, "databases", 5000, "databases in the history behind the pages, 400 results each")
+	flag.BoolVar(&b.keep, "keep", false, "keep that history between runs (gigabytes)")
 	flag.StringVar(&b.profile, "profile", "", "file for a CPU profile of the last of our processes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -21,6 +21,9 @@ import (
 // shown is how many deliveries the page of a channel lists.
 const shown = 25
 
+// mostChoices is from how many databases on a name is typed instead of chosen.
+const mostChoices = 100
+
 // FailingAfter is how many tries without success make a delivery one that is
 // shown on every page.
 const FailingAfter = 3
@@ -119,7 +122,7 @@ type facts struct {
 	Undelivered []store.Delivery
 	Untold      int
 	Names       map[string]string // of databases, by UUID
-	Choices     []string          // names of databases in the account
+	Choices     []string          // names of databases in the account; none where there are too many to choose from
 }
 
 // List is GET /alerts.
@@ -159,12 +162,27 @@ func (h *Handler) load(ctx context.Context) (facts, error) {
 	if f.Untold, err = h.Store.Untold(ctx); err != nil {
 		return f, err
 	}
-	all, err := h.Store.Databases(ctx, store.DatabaseFilter{Gone: true})
-	for _, d := range all {
-		f.Names[d.ID] = d.Name
-		if d.GoneAt == nil {
-			f.Choices = append(f.Choices, d.Name)
+	var named []string // what thresholds and mutes are about
+	for id := range f.Single {
+		named = append(named, id)
+	}
+	for _, m := range f.Mutes {
+		if m.DatabaseID != "" {
+			named = append(named, m.DatabaseID)
 		}
+	}
+	if len(named) > 0 {
+		list, err := h.Store.Databases(ctx, store.DatabaseFilter{Gone: true, IDs: named})
+		if err != nil {
+			return f, err
+		}
+		for _, d := range list {
+			f.Names[d.ID] = d.Name
+		}
+	}
+	f.Choices, err = h.Store.DatabaseNames(ctx, mostChoices+1)
+	if len(f.Choices) > mostChoices {
+		f.Choices = nil
 	}
 	return f, err
 }

@@ -5,7 +5,9 @@
 package databases
 
 import (
+	"cmp"
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,26 +77,49 @@ func entryOf(s backup.Standing, now time.Time) entry {
 	return e
 }
 
+// goneFor is how long a database that is gone from the account is listed.
+const goneFor = 100 * 365 * 24 * time.Hour
+
+// How many databases an answer lists: a page, and a program, where it does not say.
+const (
+	maxList = 100
+	maxSent = 500
+)
+
 // List is GET /databases.
 func (h *Handler) List(c echo.Context) error {
-	who, now := auth.Of(c), h.Clock()
-	standings, err := h.Store.Standings(c.Request().Context(), store.DatabaseFilter{Gone: true, IDs: who.Databases})
+	who, now, q := auth.Of(c), h.Clock(), c.QueryParams()
+	f := store.StandingFilter{
+		Now: now, IDs: who.Databases, GoneSince: now.Add(-goneFor), Name: q.Get("name"), Order: store.StandingOrder(cmp.Or(q.Get("sort"), string(store.ByName))),
+		Limit: maxList, Cursor: q.Get("cursor"),
+	}
+	if ui.FaceOf(c.Request()) == ui.JSON {
+		f.Limit = maxSent
+	}
+	if s := q.Get("state"); s != "" {
+		f.States = []string{s}
+	}
+	if l := q.Get("limit"); l != "" {
+		n, err := strconv.Atoi(l)
+		if err != nil || n < 1 || n > maxSent {
+			return backup.Errorf(backup.ErrInvalid, "limit is a whole number from 1 to %d", maxSent)
+		}
+		f.Limit = n
+	}
+	if err := ui.CheckText(f.Name, q.Get("state")); err != nil {
+		return err
+	}
+	standings, next, err := h.Store.StandingPage(c.Request().Context(), f)
 	if err != nil {
 		return err
 	}
-	wanted, state := strings.ToLower(c.QueryParam("name")), ui.StateWord(c.QueryParam("state"))
 	entries := make([]entry, 0, len(standings))
-	kept := standings[:0]
 	for _, s := range standings {
-		e := entryOf(s, now)
-		if wanted != "" && !strings.Contains(strings.ToLower(e.Name), wanted) || state != "" && e.State != state {
-			continue
-		}
-		entries, kept = append(entries, e), append(kept, s)
+		entries = append(entries, entryOf(s, now))
 	}
-	m := viewList(kept, c.QueryParam("name"), state, now)
+	m := viewList(standings, q, next, now)
 	return ui.Write(c, ui.Answer{
-		JSON: map[string]any{"databases": entries},
+		JSON: map[string]any{"databases": entries, "next_cursor": next},
 		Page: listPage(auth.Chrome(c, "Databases", "databases"), m), Part: listPart(m),
 	})
 }

@@ -1,6 +1,7 @@
 package databases
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
@@ -297,11 +298,12 @@ func runRowOf(r backup.Result, now time.Time) runRow {
 
 // listModel is what the list of databases shows.
 type listModel struct {
-	Name, State string
-	States      []string
-	Rows        []listRow
-	Filtered    bool
-	More        int
+	Name, State, Order string
+	States, Orders     []string
+	Rows               []listRow
+	Filtered           bool
+	First              bool
+	Begin, NextHref    string
 }
 
 type listRow struct {
@@ -312,12 +314,25 @@ type listRow struct {
 	Size                         string
 }
 
-// maxList is how many databases one page lists; a filter finds the others.
-const maxList = 500
-
-func viewList(list []backup.Standing, name string, state ui.StateWord, now time.Time) listModel {
-	m := listModel{Name: ui.Name(name), State: string(state), States: []string{"failed", "attention", "unknown", "stored", "proven"}, Filtered: name != "" || state != ""}
-	for _, s := range list[:min(len(list), maxList)] {
+func viewList(list []backup.Standing, q url.Values, next string, now time.Time) listModel {
+	m := listModel{
+		Name: ui.Name(q.Get("name")), State: q.Get("state"), Order: cmp.Or(q.Get("sort"), string(store.ByName)), First: q.Get("cursor") == "",
+		States: []string{"failed", "attention", "unknown", "stored", "proven"},
+		Orders: []string{string(store.ByName), string(store.ByUrgency), string(store.ByAge), string(store.BySize), string(store.ByRank)},
+	}
+	m.Filtered = m.Name != "" || m.State != ""
+	v := url.Values{}
+	for _, k := range []string{"name", "state", "sort", "limit"} {
+		if q.Get(k) != "" {
+			v.Set(k, q.Get(k))
+		}
+	}
+	m.Begin = "/databases?" + v.Encode()
+	if next != "" {
+		v.Set("cursor", next)
+		m.NextHref = "/databases?" + v.Encode()
+	}
+	for _, s := range list {
 		st, why := ui.StateOf(s, now)
 		r := listRow{
 			Name: ui.Name(s.Database.Name), Href: "/databases/" + ui.Ref(s.Database.Name, s.Database.ID), Description: ui.Name(s.Database.Description),
@@ -331,6 +346,5 @@ func viewList(list []backup.Standing, name string, state ui.StateWord, now time.
 		}
 		m.Rows = append(m.Rows, r)
 	}
-	m.More = len(list) - len(m.Rows)
 	return m
 }

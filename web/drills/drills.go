@@ -78,39 +78,83 @@ func (h *Handler) List(c echo.Context) error {
 	})
 }
 
+// How many copies a certificate lists: a page, and for a program, where it does
+// not say.
+const (
+	shown = 100
+	sent  = 500
+)
+
+// certificate is what is told of a drill: the drill, the sums of what was found of the
+// databases that whoever asks may see, and some of it.
+type certificate struct {
+	Drill   backup.Drill
+	Sums    store.DrillSums
+	Results []backup.DrillResult
+	First   bool   // the page is the first
+	Limit   int    //
+	Next    string // cursor of the page after; "" for none
+}
+
 // Show is GET /drills/:id, the certificate.
 func (h *Handler) Show(c echo.Context) error {
 	who, now := auth.Of(c), h.Clock()
-	missing := backup.Errorf(backup.ErrNotFound, "There is no drill %s.", ui.Name(c.Param("id")))
-	d, err := h.Store.Drill(c.Request().Context(), c.Param("id"))
-	if errors.Is(err, backup.ErrNotFound) {
-		return missing
-	}
+	cert, err := h.load(c, who)
 	if err != nil {
 		return err
 	}
-	if who.Databases != nil {
-		if restrict(&d, who); len(d.Results) == 0 {
-			return missing
-		}
+	if ui.FaceOf(c.Request()) == ui.JSON {
+		return ui.Write(c, ui.Answer{JSON: detailOf(cert, now)})
 	}
-	m := view(d, now, who.Who())
+	m := view(cert, now, who.Who())
 	p := auth.Chrome(c, m.Title, "drills")
 	if m.Open {
 		p.Refresh = 5
 	}
-	return ui.Write(c, ui.Answer{JSON: detailOf(d, now), Page: page(p, m), Part: part(m)})
+	return ui.Write(c, ui.Answer{Page: page(p, m), Part: part(m)})
+}
+
+func (h *Handler) load(c echo.Context, who *auth.Actor) (certificate, error) {
+	ctx, q, id := c.Request().Context(), c.QueryParams(), c.Param("id")
+	missing := backup.Errorf(backup.ErrNotFound, "There is no drill %s.", ui.Name(id))
+	cert := certificate{First: q.Get("cursor") == "", Limit: shown}
+	if ui.FaceOf(c.Request()) == ui.JSON {
+		cert.Limit = sent
+	}
+	var err error
+	if l := q.Get("limit"); l != "" {
+		if cert.Limit, err = strconv.Atoi(l); err != nil || cert.Limit < 1 || cert.Limit > sent {
+			return cert, backup.Errorf(backup.ErrInvalid, "limit is a whole number from 1 to %d", sent)
+		}
+	}
+	if cert.Drill, err = h.Store.DrillHead(ctx, id); errors.Is(err, backup.ErrNotFound) {
+		return cert, missing
+	} else if err != nil {
+		return cert, err
+	}
+	f := store.DrillFilter{DatabaseIDs: who.Databases, Limit: cert.Limit, Cursor: q.Get("cursor")}
+	if cert.Sums, err = h.Store.DrillSums(ctx, id, f); err != nil {
+		return cert, err
+	}
+	if who.Databases != nil {
+		if restrict(&cert.Drill, cert.Sums); cert.Sums.Copies == 0 {
+			return cert, missing
+		}
+	}
+	cert.Results, cert.Next, err = h.Store.DrillPage(ctx, id, f)
+	return cert, err
 }
 
 // restrictAll keeps the drills of which a restricted token may see something.
 func (h *Handler) restrictAll(ctx context.Context, who *auth.Actor, list []backup.Drill) ([]backup.Drill, error) {
 	var out []backup.Drill
 	for _, d := range list {
-		var err error
-		if d.Results, err = h.Store.DrillResults(ctx, d.ID); err != nil {
+		sums, err := h.Store.DrillSums(ctx, d.ID, store.DrillFilter{DatabaseIDs: who.Databases})
+		if err != nil {
 			return nil, err
 		}
-		if restrict(&d, who); len(d.Results) > 0 {
+		if sums.Copies > 0 {
+			restrict(&d, sums)
 			out = append(out, d)
 		}
 	}

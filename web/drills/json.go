@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -28,9 +29,10 @@ type entry struct {
 // detail is a drill with what was found of each copy.
 type detail struct {
 	entry
-	RestoreMS int64   `json:"restore_ms"` // of the newest copies, one after another
-	SlowestMS int64   `json:"slowest_ms"` // the longest of them
-	Results   []found `json:"results"`
+	RestoreMS  int64   `json:"restore_ms"`  // of the newest copies, one after another
+	SlowestMS  int64   `json:"slowest_ms"`  // the longest of them
+	Results    []found `json:"results"`     // what did not restore first
+	NextCursor string  `json:"next_cursor"` // of the results
 }
 
 // found is what proving one copy found.
@@ -68,10 +70,12 @@ func entryOf(d backup.Drill, now time.Time) entry {
 	}
 }
 
-func detailOf(d backup.Drill, now time.Time) detail {
-	all, slowest := restoring(d)
-	out := detail{entry: entryOf(d, now), RestoreMS: all.Milliseconds(), SlowestMS: slowest.Load.Milliseconds(), Results: make([]found, 0, len(d.Results))}
-	for _, r := range d.Results {
+func detailOf(c certificate, now time.Time) detail {
+	out := detail{
+		entry: entryOf(c.Drill, now), RestoreMS: c.Sums.Newest.Milliseconds(), SlowestMS: c.Sums.Slowest.Milliseconds(),
+		Results: make([]found, 0, len(c.Results)), NextCursor: c.Next,
+	}
+	for _, r := range c.Results {
 		f := found{
 			Database: r.DatabaseName, DatabaseID: r.DatabaseID, Role: r.Role, BackupID: r.CopyID, Key: r.Key, Kind: r.Kind, TakenAt: r.TakenAt,
 			SizeBytes: r.Size, Tables: r.Tables, Rows: r.Rows, Consistency: r.Consistency, At: r.At, Passed: r.Passed, Untried: r.Untried, Error: r.Error, Next: r.Next,
@@ -107,20 +111,6 @@ func took(d backup.Drill, now time.Time) time.Duration {
 	return max(0, d.EndedAt.Sub(*d.StartedAt))
 }
 
-// restoring gives what it took to restore the newest copy of each database,
-// all together, and the longest of them.
-func restoring(d backup.Drill) (all time.Duration, slowest backup.DrillResult) {
-	for _, r := range d.Results {
-		if r.Role == backup.DrillNewest && r.Passed {
-			all += r.Load
-			if r.Load > slowest.Load {
-				slowest = r
-			}
-		}
-	}
-	return all, slowest
-}
-
 // timeOf gives nil for no time.
 func timeOf(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -130,30 +120,10 @@ func timeOf(t time.Time) *time.Time {
 	return &t
 }
 
-// sees is who may know of a database.
-type sees interface{ Sees(databaseID string) bool }
-
-// restrict hides what a drill says of databases that whoever asks may not see.
-func restrict(d *backup.Drill, who sees) {
-	var seen []backup.DrillResult
-	good := map[string]bool{}
-	for _, r := range d.Results {
-		if !who.Sees(r.DatabaseID) {
-			continue
-		}
-		seen = append(seen, r)
-		if was, known := good[r.DatabaseID]; !known || was {
-			good[r.DatabaseID] = r.Passed
-		}
-	}
-	d.Results, d.Databases, d.Passed, d.Failed, d.Text = seen, len(good), 0, 0, ""
-	for _, ok := range good {
-		if ok {
-			d.Passed++
-		} else {
-			d.Failed++
-		}
-	}
+// restrict makes what a drill says what its sums do: those of the databases that
+// whoever asks may see.
+func restrict(d *backup.Drill, sums store.DrillSums) {
+	d.Databases, d.Failed, d.Passed, d.Text = sums.Databases, sums.DatabasesFailed, sums.Databases-sums.DatabasesFailed, ""
 	if d.Verdict == backup.DrillPassed || d.Verdict == backup.DrillFailed {
 		d.Verdict, d.Text = backup.DrillPassed, ui.Plural(int64(d.Passed), "database", "databases")+" restored from stored bytes"
 		if d.Failed > 0 {

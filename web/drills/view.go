@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -24,6 +25,8 @@ type model struct {
 	Rows       []row
 	Signed     ui.Moment // when it ended
 	SignedNote string
+	First      bool   // the page of the copies is the first
+	NextHref   string // of the page after; "" for none
 }
 
 // row is one copy that was proven.
@@ -43,46 +46,37 @@ type row struct {
 	Error, Next string
 }
 
-func view(d backup.Drill, now time.Time, who ui.Who) model {
+func view(c certificate, now time.Time, who ui.Who) model {
+	d, t := c.Drill, c.Sums
 	m := model{
 		ID: d.ID, Title: "Drill of " + backup.DateOf(d.CreatedAt).String(), Mark: mark(d), Open: d.Verdict == backup.DrillOpen,
-		Verdict: sentence(d), Of: d.Databases, SignedNote: "Still under way.",
+		Verdict: sentence(d), Of: d.Databases, Done: t.Databases, SignedNote: "Still under way.", First: c.First,
 	}
 	m.State = m.Mark.State
 	m.CanCancel = m.Open && who.Operator
-	databases := map[string]bool{}
-	var bytes, rows int64
-	for _, r := range d.Results {
-		databases[r.DatabaseID] = true
-		if r.Passed {
-			bytes, rows = bytes+r.Size, rows+r.Rows
-		}
+	for _, r := range c.Results {
 		m.Rows = append(m.Rows, rowOf(r))
 	}
-	m.Done = len(databases)
+	if c.Next != "" {
+		v := url.Values{"cursor": {c.Next}}
+		if c.Limit != shown {
+			v.Set("limit", strconv.Itoa(c.Limit))
+		}
+		m.NextHref = "/drills/" + d.ID + "?" + v.Encode()
+	}
 	if d.EndedAt != nil {
 		m.Signed, m.SignedNote = ui.Stamp(*d.EndedAt), ""
 	}
-	all, slowest := restoring(d)
 	m.Facts = []ui.Definition{
 		{Term: "Begun", Text: begun(d)},
 		{Term: "Took", Text: ui.Took(took(d, now))},
-		{Term: "Restored", Text: ui.Plural(int64(len(d.Results)-failures(d)), "copy", "copies") + ", " + ui.Count(rows) + " rows, " + strings.ReplaceAll(ui.Bytes(bytes), " ", "\u00a0")},
-		{Term: "Newest copies, in turn", Text: ui.Took(all)},
-		{Term: "The slowest of these", Text: slow(slowest)},
+		{Term: "Restored", Text: ui.Plural(int64(t.Copies-t.Failed), "copy", "copies") + ", " + ui.Count(t.Rows) + " rows, " + strings.ReplaceAll(ui.Bytes(t.Bytes), " ", "\u00a0")},
+		{Term: "Newest copies, in turn", Text: ui.Took(t.Newest)},
+		{Term: "The slowest of these", Text: slow(t)},
 		{Term: "Asked for by", Text: asked(d)},
 		{Term: "Certificate", Text: d.ID, Code: true},
 	}
 	return m
-}
-
-func failures(d backup.Drill) (n int) {
-	for _, r := range d.Results {
-		if !r.Passed {
-			n++
-		}
-	}
-	return n
 }
 
 func begun(d backup.Drill) string {
@@ -92,11 +86,11 @@ func begun(d backup.Drill) string {
 	return ui.Clock(*d.StartedAt).Word
 }
 
-func slow(r backup.DrillResult) string {
-	if r.CopyID == "" {
+func slow(t store.DrillSums) string {
+	if t.SlowestName == "" {
 		return "–"
 	}
-	return ui.Took(r.Load) + ", " + ui.Name(r.DatabaseName)
+	return ui.Took(t.Slowest) + ", " + ui.Name(t.SlowestName)
 }
 
 func asked(d backup.Drill) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -26,6 +27,18 @@ func drill(verdict backup.DrillVerdict, edit ...func(*backup.Drill)) backup.Dril
 	return d
 }
 
+// of is the certificate of a drill, its sums those of its results.
+func of(d backup.Drill) certificate {
+	c := certificate{Drill: d, Results: d.Results, First: true, Limit: shown, Sums: store.DrillSums{Databases: 1}}
+	for _, r := range d.Results {
+		c.Sums.Copies, c.Sums.Bytes, c.Sums.Rows = c.Sums.Copies+1, c.Sums.Bytes+r.Size, c.Sums.Rows+r.Rows
+		if r.Role == backup.DrillNewest {
+			c.Sums.Newest, c.Sums.Slowest, c.Sums.SlowestName = r.Load, r.Load, r.DatabaseName
+		}
+	}
+	return c
+}
+
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -40,7 +53,7 @@ func TestVerdicts(t *testing.T) {
 		{drill(backup.DrillOpen, func(d *backup.Drill) { d.EndedAt = nil }), "running", "Copies are being restored."},
 		{drill(backup.DrillOpen, func(d *backup.Drill) { d.EndedAt, d.StartedAt = nil, nil }), "queued", "Waiting for a worker."},
 	} {
-		m := view(tt.d, now, ui.Who{Operator: true})
+		m := view(of(tt.d), now, ui.Who{Operator: true})
 		if m.Mark.Word != tt.word || m.Verdict != tt.says || m.CanCancel != (tt.d.Verdict == backup.DrillOpen) || m.Title != "Drill of 2026-12-01" {
 			t.Errorf("%+v: %q %q", tt.d.Verdict, m.Mark.Word, m.Verdict)
 		}
@@ -49,7 +62,7 @@ func TestVerdicts(t *testing.T) {
 
 func TestFiguresOfACertificate(t *testing.T) {
 	t.Parallel()
-	m := view(drill(backup.DrillPassed), now, ui.Who{})
+	m := view(of(drill(backup.DrillPassed)), now, ui.Who{})
 	var facts []string
 	for _, f := range m.Facts {
 		facts = append(facts, f.Term+": "+f.Text)

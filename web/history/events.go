@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -14,58 +13,12 @@ import (
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
-// How many event streams one session or token may hold, and all together:
-// each asks Postgres once an interval.
-const (
-	maxStreams      = 6
-	maxStreamsTotal = 200
-)
-
-// Streams counts open event streams, and ends them all when Done is closed.
-type Streams struct {
-	Interval time.Duration   // between two looks at the job
-	Done     <-chan struct{} // the server is stopping
-
-	mu    sync.Mutex
-	open  map[string]int
-	total int
-}
-
-// take opens a stream for a session; false where it has too many.
-func (s *Streams) take(session string) (release func(), ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open[session] >= maxStreams || s.total >= maxStreamsTotal {
-		return nil, false
-	}
-	if s.open == nil {
-		s.open = map[string]int{}
-	}
-	s.open[session]++
-	s.total++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.total--
-		if s.open[session]--; s.open[session] == 0 {
-			delete(s.open, session)
-		}
-	}, true
-}
-
-// Open tells how many streams are open.
-func (s *Streams) Open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.total
-}
-
 // Events is GET /jobs/:id/events: the job, each time that it has changed, and
 // a last event "done". A program gets JSON, htmx the fragment. Where no stream
 // is to be had htmx gets a fragment that asks again by itself.
 func (h *Handler) Events(c echo.Context) error {
 	ctx, who, id := c.Request().Context(), auth.Of(c), c.Param("id")
-	if _, _, err := h.load(ctx, who, id); err != nil {
+	if _, err := h.load(ctx, who, id, nil, 1); err != nil {
 		return err
 	}
 	release, ok := h.Streams.take(who.Session)
@@ -88,25 +41,26 @@ func (h *Handler) Events(c echo.Context) error {
 // session ends.
 func (h *Handler) stream(ctx context.Context, c echo.Context, id string) error {
 	who := auth.Of(c)
-	tick := time.NewTicker(h.Streams.Interval)
-	defer tick.Stop()
+	w, leave := h.Streams.watch(id)
+	defer leave()
 	last := ""
 	for looks := 1; ; looks++ {
-		text, ended, err := h.snapshot(c, who, id)
+		next := h.Streams.next() // before looking: what changes meanwhile is seen then
+		now, err := h.tell(c, who, w, id)
 		if err != nil {
 			return nil //nolint:nilerr // the stream just ends; the client comes back and is told
 		}
-		if text != last {
-			last = text
-			if err := send(c, "", text); err != nil {
+		if now.text != last {
+			last = now.text
+			if err := send(c, "", now.text); err != nil {
 				return nil //nolint:nilerr // the client went away
 			}
 		}
-		if ended {
+		if now.ended {
 			_ = send(c, "done", "done") // nothing follows, whether it arrives or not
 			return nil
 		}
-		if looks%15 == 0 && (!h.Auth.Alive(ctx, who) || comment(c) != nil) {
+		if !h.Streams.alive(who.Session, func() bool { return h.Auth.Alive(ctx, who) }) || looks%15 == 0 && comment(c) != nil {
 			return nil
 		}
 		select {
@@ -114,34 +68,81 @@ func (h *Handler) stream(ctx context.Context, c echo.Context, id string) error {
 			return nil
 		case <-h.Streams.Done:
 			return nil
-		case <-tick.C:
+		case <-next:
 		}
 	}
 }
 
-// snapshot gives the job as it is now, as HTML or JSON.
-func (h *Handler) snapshot(c echo.Context, who *auth.Actor, id string) (text string, ended bool, err error) {
-	ctx := c.Request().Context()
-	job, results, err := h.load(ctx, who, id)
-	if err != nil {
-		return "", false, err
+// textKey is what a rendering of a job depends on beside the job.
+type textKey struct {
+	json bool
+	who  ui.Who // without the name
+}
+
+// tell gives the job as it is now, as HTML or JSON: what another stream of the
+// same rights has sent since the last look, or else anew. Who may see only some
+// databases reads for itself.
+func (h *Handler) tell(c echo.Context, who *auth.Actor, w *watched, id string) (told, error) {
+	ctx, key := c.Request().Context(), textKey{ui.FaceOf(c.Request()) == ui.JSON, who.Who()}
+	key.who.Name = ""
+	limit := shownResults
+	if key.json {
+		limit = sentResults
 	}
-	now := h.Clock()
-	if ui.FaceOf(c.Request()) == ui.JSON {
-		proofs, err := h.proofs(ctx, results)
+	if who.Databases != nil {
+		p, err := h.load(ctx, who, id, nil, limit)
 		if err != nil {
-			return "", false, err
+			return told{}, err
 		}
-		b, err := json.Marshal(ui.JobOf(job, results, proofs, now))
-		return string(b), job.Status.Ended(), err
+		return h.render(ctx, p, key)
 	}
-	m := view(job, results, now, who.Who())
-	if err := h.addProof(ctx, job, &m); err != nil {
-		return "", false, err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t, ok := w.texts[key]; ok {
+		return t, nil
+	}
+	p, ok := w.parts[limit]
+	if !ok {
+		var err error
+		if p, err = h.load(context.WithoutCancel(ctx), who, id, nil, limit); err != nil {
+			return told{}, err
+		}
+		if w.parts == nil {
+			w.parts = map[int]part{}
+		}
+		w.parts[limit] = p
+	}
+	t, err := h.render(ctx, p, key)
+	if err != nil {
+		return t, err
+	}
+	if w.texts == nil {
+		w.texts = map[textKey]told{}
+	}
+	w.texts[key] = t
+	return t, nil
+}
+
+// render words a job as it is now.
+func (h *Handler) render(ctx context.Context, p part, key textKey) (told, error) {
+	t := told{ended: p.Job.Status.Ended()}
+	if key.json {
+		j, err := h.json(ctx, p)
+		if err != nil {
+			return t, err
+		}
+		b, err := json.Marshal(j)
+		t.text = string(b)
+		return t, err
+	}
+	m := view(p, h.Clock(), key.who)
+	if err := h.addProof(ctx, p.Job, &m); err != nil {
+		return t, err
 	}
 	var b strings.Builder
-	err = content(m).Render(ctx, &b)
-	return b.String(), job.Status.Ended(), err
+	err := content(m).Render(ctx, &b)
+	t.text = b.String()
+	return t, err
 }
 
 // send writes one event. The text may have several lines.

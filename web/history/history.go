@@ -37,44 +37,15 @@ type Handler struct {
 	Streams  *Streams
 }
 
-// load gives a job and those of its results that whoever asks may see.
-func (h *Handler) load(ctx context.Context, who *auth.Actor, id string) (backup.Job, []backup.Result, error) {
-	missing := backup.Errorf(backup.ErrNotFound, "There is no job %s.", ui.Name(id))
-	job, err := h.Store.Job(ctx, id)
-	if errors.Is(err, backup.ErrNotFound) {
-		return job, nil, missing
-	}
-	if err != nil {
-		return job, nil, err
-	}
-	results, err := h.Store.JobResults(ctx, id)
-	if err != nil {
-		return job, nil, err
-	}
-	visible := visible(who, results)
-	if len(visible) == 0 && (len(results) > 0 || who.Databases != nil) {
-		if ok, err := h.concerns(ctx, who, job, results); err != nil || !ok {
-			return job, nil, cmp.Or(err, missing)
-		}
-	}
-	if len(visible) < len(results) {
-		restrict(&job, visible)
-	}
-	return job, visible, nil
-}
-
 // concerns tells whether a job without results, which is one piece of work, is
 // about nothing but what a restricted token may see.
-func (h *Handler) concerns(ctx context.Context, who *auth.Actor, job backup.Job, results []backup.Result) (bool, error) {
-	if len(results) > 0 {
-		return false, nil
-	}
+func (h *Handler) concerns(ctx context.Context, who *auth.Actor, job backup.Job) (bool, error) {
 	switch job.Kind {
 	case backup.JobRestore:
 		rs, err := h.Store.Restore(ctx, job.ID)
 		return err == nil && (who.Sees(rs.DatabaseID) || who.Sees(rs.TargetID)), err
 	case backup.JobProve:
-		if _, err := h.Store.Drill(ctx, job.ID); !errors.Is(err, backup.ErrNotFound) {
+		if is, err := h.Store.IsDrill(ctx, job.ID); err != nil || is {
 			return false, err // its own page shows what may be seen of it
 		}
 		list, err := h.Store.DrillResults(ctx, job.ID)
@@ -84,51 +55,128 @@ func (h *Handler) concerns(ctx context.Context, who *auth.Actor, job backup.Job,
 	return false, nil
 }
 
-// visible keeps the results that whoever asks may see; never nil.
-func visible(who *auth.Actor, results []backup.Result) []backup.Result {
-	out := make([]backup.Result, 0, len(results))
-	for _, r := range results {
-		if who.Sees(r.DatabaseID) {
-			out = append(out, r)
-		}
-	}
-	return out
+// How many databases of a job one answer lists.
+const (
+	shownResults = 100 // a page
+	sentResults  = 500 // programs
+)
+
+// part is what one answer tells of a job: the job, its totals those of what whoever
+// asks may see, and some of its results.
+type part struct {
+	Job     backup.Job
+	Results []backup.Result
+	All     int    // results that whoever asks may see
+	Hidden  bool   // there are others
+	Status  string // only results like that were asked for; "" for all
+	Limit   int
+	First   bool   // the page is the first
+	Next    string // cursor of the page after; "" for none
 }
 
-// restrict makes a job's sums those of the results that are shown.
-func restrict(job *backup.Job, results []backup.Result) {
-	open := *job
-	open.Status = backup.JobRunning
-	job.Totals = ui.TotalsOf(open, results)
-	job.Error = ""
+// errNoJob is said of a job that is not there, whyever.
+func errNoJob(id string) error {
+	return backup.Errorf(backup.ErrNotFound, "There is no job %s.", ui.Name(id))
+}
+
+// load gives what whoever asks may see of a job: ?status=, ?limit= and ?cursor=
+// choose among its databases.
+func (h *Handler) load(ctx context.Context, who *auth.Actor, id string, q url.Values, limit int) (part, error) {
+	p := part{Status: q.Get("status"), First: q.Get("cursor") == "", Limit: limit}
+	if err := ui.CheckText(p.Status); err != nil {
+		return p, err
+	}
+	var err error
+	if l := q.Get("limit"); l != "" {
+		if p.Limit, err = strconv.Atoi(l); err != nil || p.Limit < 1 || p.Limit > 500 {
+			return p, backup.Errorf(backup.ErrInvalid, "limit is a whole number from 1 to 500")
+		}
+	}
+	if p.Job, err = h.Store.Job(ctx, id); errors.Is(err, backup.ErrNotFound) {
+		return p, errNoJob(id)
+	} else if err != nil {
+		return p, err
+	}
+	f := store.ResultFilter{JobID: id, DatabaseIDs: who.Databases}
+	sums, err := h.Store.ResultSums(ctx, f)
+	if err != nil {
+		return p, err
+	}
+	if p.All = sums.Databases; who.Databases != nil {
+		all, err := h.Store.ResultSums(ctx, store.ResultFilter{JobID: id})
+		if err != nil {
+			return p, err
+		}
+		if p.All == 0 {
+			concerns := false
+			if all.Databases == 0 {
+				concerns, err = h.concerns(ctx, who, p.Job)
+			}
+			if err != nil || !concerns {
+				return p, cmp.Or(err, errNoJob(id))
+			}
+		}
+		p.Hidden = all.Databases > p.All
+	}
+	if p.Hidden || p.Job.Kind == backup.JobBackup && !p.Job.Status.Ended() {
+		p.Job.Totals = sums
+	}
+	if p.Hidden {
+		p.Job.Error = ""
+	}
+	// What all fits one answer stays where it is while the job goes on; of more
+	// what needs somebody comes first.
+	f.Status, f.Limit, f.Cursor, f.Urgent = backup.ResultStatus(p.Status), p.Limit, q.Get("cursor"), p.All > p.Limit
+	p.Results, p.Next, err = h.Store.ResultPage(ctx, f)
+	return p, err
+}
+
+// json gives it as programs get it.
+func (h *Handler) json(ctx context.Context, p part) (ui.Job, error) {
+	var ids []string
+	for _, r := range p.Results {
+		if r.CopyID != "" {
+			ids = append(ids, r.CopyID)
+		}
+	}
+	proofs, err := h.Store.ProofsOf(ctx, ids)
+	out := ui.JobOf(p.Job, p.Results, proofs, h.Clock())
+	out.NextCursor = p.Next
+	return out, err
 }
 
 // Show is GET /jobs/:id.
 func (h *Handler) Show(c echo.Context) error {
-	who := auth.Of(c)
-	job, results, err := h.load(c.Request().Context(), who, c.Param("id"))
+	ctx, who := c.Request().Context(), auth.Of(c)
+	if ui.FaceOf(c.Request()) == ui.JSON {
+		p, err := h.load(ctx, who, c.Param("id"), c.QueryParams(), sentResults)
+		if err != nil {
+			return err
+		}
+		job, err := h.json(ctx, p)
+		if err != nil {
+			return err
+		}
+		return ui.Write(c, ui.Answer{JSON: job})
+	}
+	p, err := h.load(ctx, who, c.Param("id"), c.QueryParams(), shownResults)
 	if err != nil {
 		return err
 	}
-	proofs, err := h.proofs(c.Request().Context(), results)
-	if err != nil {
+	if at, err := h.elsewhere(ctx, p.Job); err != nil {
 		return err
-	}
-	if at, err := h.elsewhere(c.Request().Context(), job); err != nil {
-		return err
-	} else if at != "" && ui.FaceOf(c.Request()) != ui.JSON {
+	} else if at != "" {
 		return ui.Go(c, at)
 	}
-	now := h.Clock()
-	m := view(job, results, now, who.Who())
-	if err := h.addProof(c.Request().Context(), job, &m); err != nil {
+	m := view(p, h.Clock(), who.Who())
+	if err := h.addProof(ctx, p.Job, &m); err != nil {
 		return err
 	}
-	p := auth.Chrome(c, m.Title, "history")
+	chrome := auth.Chrome(c, m.Title, "history")
 	if m.Open {
-		p.Refresh = 3
+		chrome.Refresh = 3
 	}
-	return ui.Write(c, ui.Answer{JSON: ui.JobOf(job, results, proofs, now), Page: page(p, m), Part: polled(m)})
+	return ui.Write(c, ui.Answer{Page: page(chrome, m), Part: polled(m)})
 }
 
 // elsewhere gives the page that tells more of a job than this section's; "" for
@@ -138,11 +186,10 @@ func (h *Handler) elsewhere(ctx context.Context, job backup.Job) (string, error)
 	case backup.JobRestore:
 		return "/restores/" + job.ID, nil
 	case backup.JobProve:
-		_, err := h.Store.Drill(ctx, job.ID)
-		if errors.Is(err, backup.ErrNotFound) {
-			return "", nil
+		if is, err := h.Store.IsDrill(ctx, job.ID); err != nil || !is {
+			return "", err
 		}
-		return "/drills/" + job.ID, err
+		return "/drills/" + job.ID, nil
 	}
 	return "", nil
 }
@@ -157,27 +204,6 @@ func (h *Handler) addProof(ctx context.Context, job backup.Job, m *model) error 
 		m.Proof = found(list[0])
 	}
 	return err
-}
-
-// proofs gives the proof of each copy that the results made.
-func (h *Handler) proofs(ctx context.Context, results []backup.Result) (map[string]backup.ProofState, error) {
-	proofs := map[string]backup.ProofState{}
-	if len(results) == 0 {
-		return proofs, nil
-	}
-	f := store.CopyFilter{JobID: results[0].JobID, Quarantined: true, Deleted: true, Limit: 1000}
-	for {
-		copies, next, err := h.Store.Copies(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range copies {
-			proofs[c.ID] = c.Proof
-		}
-		if f.Cursor = next; next == "" {
-			return proofs, nil
-		}
-	}
 }
 
 // List is GET /jobs.
@@ -211,12 +237,12 @@ func (h *Handler) List(c echo.Context) error {
 func (h *Handler) restrictAll(ctx context.Context, who *auth.Actor, jobs []backup.Job) ([]backup.Job, error) {
 	var out []backup.Job
 	for _, j := range jobs {
-		results, err := h.Store.JobResults(ctx, j.ID)
+		sums, err := h.Store.ResultSums(ctx, store.ResultFilter{JobID: j.ID, DatabaseIDs: who.Databases})
 		if err != nil {
 			return nil, err
 		}
-		if v := visible(who, results); len(v) > 0 {
-			restrict(&j, v)
+		if sums.Databases > 0 {
+			j.Totals, j.Error = sums, ""
 			out = append(out, j)
 		}
 	}

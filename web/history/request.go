@@ -179,18 +179,12 @@ func (h *Handler) change(c echo.Context, action backup.Action) error {
 	if err != nil {
 		return err
 	}
-	_, shown, err := h.load(ctx, who, id)
+	shown, err := h.load(ctx, who, id, nil, 1)
 	if err != nil {
 		return err
 	}
-	if who.Databases != nil {
-		all, err := h.Store.JobResults(ctx, id)
-		if err != nil {
-			return err
-		}
-		if len(shown) < len(all) {
-			return backup.Errorf(backup.ErrDenied, "This job is also about databases that this token may not touch.")
-		}
+	if shown.Hidden {
+		return backup.Errorf(backup.ErrDenied, "This job is also about databases that this token may not touch.")
 	}
 	s, err := h.Requests.Request(ctx, backup.Request{
 		Action: action, JobID: id, Trigger: who.Trigger(), Actor: who.Name,

@@ -30,6 +30,39 @@ type model struct {
 	Rows       []row
 	Steps      []step
 	Proof      []ui.Definition // of a job that proved one copy
+
+	Here       string // the address of the page, with what it was asked for
+	Status     string // results that were asked for; "" for all
+	Statuses   []string
+	Choose     bool // there are too many databases for one page
+	First      bool
+	Begin      string
+	NextHref   string
+	StreamHref string // "" where what is shown is not what a stream tells
+}
+
+// pages leads through the databases of a job that has many.
+func (m *model) pages(p part) {
+	m.Choose, m.First, m.Status = p.All > shownResults || p.Status != "" || !p.First, p.First, p.Status
+	m.Statuses = []string{"failed", "running", "queued", "skipped", "success"}
+	here := "/jobs/" + m.ID
+	m.Begin, m.Here = here, here
+	v := url.Values{}
+	if p.Status != "" {
+		v.Set("status", p.Status)
+		m.Begin = here + "?" + v.Encode()
+		m.Here = m.Begin
+	}
+	if p.Next != "" {
+		if p.Limit != shownResults {
+			v.Set("limit", strconv.Itoa(p.Limit))
+		}
+		v.Set("cursor", p.Next)
+		m.NextHref = here + "?" + v.Encode()
+	}
+	if p.First && p.Status == "" {
+		m.StreamHref = here + "/events"
+	}
 }
 
 type row struct {
@@ -51,8 +84,9 @@ type step struct {
 	Reason string
 }
 
-func view(j backup.Job, results []backup.Result, now time.Time, who ui.Who) model {
-	t := ui.TotalsOf(j, results)
+func view(p part, now time.Time, who ui.Who) model {
+	j, results := p.Job, p.Results
+	t := j.Totals
 	m := model{
 		ID: j.ID, Title: title(j), Backup: j.Kind == backup.JobBackup, Mark: ui.JobMark(j.Status), Open: !j.Status.Ended(), Error: ui.Name(j.Error),
 		Cancelling: j.CancelRequestedAt != nil && !j.Status.Ended(), RetryOf: j.RetryOf,
@@ -78,6 +112,7 @@ func view(j backup.Job, results []backup.Result, now time.Time, who ui.Who) mode
 	for _, r := range results {
 		m.Rows = append(m.Rows, rowOf(r, now, who))
 	}
+	m.pages(p)
 	for _, s := range j.Transitions {
 		m.Steps = append(m.Steps, step{ui.JobMark(s.Status), ui.Stamp(s.At), ui.Name(s.By), ui.Name(s.Reason)})
 	}

@@ -20,13 +20,13 @@ func at(d time.Duration) *time.Time {
 func TestView(t *testing.T) {
 	t.Parallel()
 	operator := ui.Who{Operator: true, Downloader: true}
-	running := backup.Job{ID: "j1", Kind: backup.JobBackup, Trigger: backup.TriggerNightly, Status: backup.JobRunning, Date: backup.DateOf(now), StartedAt: at(90 * time.Second)}
+	running := backup.Job{ID: "j1", Kind: backup.JobBackup, Trigger: backup.TriggerNightly, Status: backup.JobRunning, Date: backup.DateOf(now), StartedAt: at(90 * time.Second), Totals: backup.Totals{Databases: 3, Succeeded: 1, Failed: 1}}
 	results := []backup.Result{
 		{DatabaseName: "a", DatabaseID: "ia", Status: backup.ResultSuccess, Rows: 1204, Size: 2048, Tables: 7, CopyID: "c1", Date: running.Date, Duration: 412 * time.Millisecond, Consistency: backup.Snapshot},
 		{DatabaseName: "b", DatabaseID: "ib", Status: backup.ResultRunning, StartedAt: at(5 * time.Second), Attempt: 2, Progress: backup.Progress{Table: "users", Rows: 10, Bytes: 99}},
 		{DatabaseName: "c\n", DatabaseID: "ic", Status: backup.ResultFailed, Error: "no\r\nway", Next: "Try later."},
 	}
-	m := view(running, results, now, operator)
+	m := view(part{Job: running, Results: results, All: 3, First: true}, now, operator)
 	if m.Title != "Nightly backup of 2026-11-24" || !m.Open || !m.CanCancel || m.CanRetry || m.Done != 2 || m.Of != 3 {
 		t.Errorf("%+v", m)
 	}
@@ -40,16 +40,16 @@ func TestView(t *testing.T) {
 	if strings.ContainsAny(c.Error+c.Name, "\r\n") || c.Next != "Try later." || c.Href != "/databases/ic" {
 		t.Errorf("failed: %+v", c)
 	}
-	if m := view(running, results, now, ui.Who{}); m.CanCancel || m.Rows[0].DownloadHref != "" {
+	if m := view(part{Job: running, Results: results, All: 3, First: true}, now, ui.Who{}); m.CanCancel || m.Rows[0].DownloadHref != "" {
 		t.Error("a viewer may cancel or download")
 	}
 	running.CancelRequestedAt = at(0)
-	if m := view(running, results, now, operator); m.CanCancel || !m.Cancelling {
+	if m := view(part{Job: running, Results: results, All: 3, First: true}, now, operator); m.CanCancel || !m.Cancelling {
 		t.Error("a job can be cancelled twice")
 	}
 	ended := running
 	ended.Status, ended.CompletedAt, ended.Totals = backup.JobPartial, at(0), backup.Totals{Databases: 3, Succeeded: 2, Failed: 1}
-	if m := view(ended, results, now, operator); m.CanCancel || !m.CanRetry || m.Cancelling || m.Open || m.Failed != 1 {
+	if m := view(part{Job: ended, Results: results, All: 3, First: true}, now, operator); m.CanCancel || !m.CanRetry || m.Cancelling || m.Open || m.Failed != 1 {
 		t.Errorf("ended: %+v", m)
 	}
 }

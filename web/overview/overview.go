@@ -3,7 +3,8 @@ package overview
 import (
 	"context"
 	"errors"
-	"slices"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -30,20 +31,65 @@ type Handler struct {
 	Version         string
 	Nightly, Weekly func(after time.Time) time.Time
 	Clock           func() time.Time
+
+	fresh store.Fresh[choice, facts]
+}
+
+// choice is what of the databases is asked for; all of it is in the address.
+type choice struct {
+	Name   string              // part of the name
+	State  ui.StateWord        // "" for any
+	Order  store.StandingOrder // of the rows
+	Limit  int
+	Cursor string
+}
+
+// shown is how many databases a page lists, sent how many a program gets.
+const (
+	shown = 50
+	sent  = 500
+)
+
+func choiceOf(q url.Values, order store.StandingOrder, limit int) (choice, error) {
+	ch := choice{Name: q.Get("name"), State: ui.StateWord(q.Get("state")), Order: order, Limit: limit, Cursor: q.Get("cursor")}
+	if s := q.Get("sort"); s != "" {
+		ch.Order = store.StandingOrder(s)
+	}
+	if l := q.Get("limit"); l != "" {
+		n, err := strconv.Atoi(l)
+		if err != nil || n < 1 || n > sent {
+			return ch, backup.Errorf(backup.ErrInvalid, "limit is a whole number from 1 to %d", sent)
+		}
+		ch.Limit = n
+	}
+	return ch, ui.CheckText(ch.Name, string(ch.State))
 }
 
 // Home is GET /.
 func (h *Handler) Home(c echo.Context) error {
-	f, err := h.load(c.Request().Context(), auth.Of(c))
+	ch, err := choiceOf(c.QueryParams(), store.ByUrgency, shown)
+	if err != nil {
+		return err
+	}
+	f, err := h.load(c.Request().Context(), auth.Of(c), ch)
 	if err != nil {
 		return err
 	}
 	return h.write(c, f, h.service(f))
 }
 
-// Status is GET /status.
+// Status is GET /status: as a page the overview, which is told to programs by
+// name.
 func (h *Handler) Status(c echo.Context) error {
-	f, err := h.load(c.Request().Context(), auth.Of(c))
+	order, limit := store.ByName, sent
+	if ui.FaceOf(c.Request()) != ui.JSON {
+		order, limit = store.ByUrgency, shown
+	}
+	ch, err := choiceOf(c.QueryParams(), order, limit)
+	if err != nil {
+		return err
+	}
+	f, err := h.load(c.Request().Context(), auth.Of(c), ch)
 	if err != nil {
 		return err
 	}
@@ -54,15 +100,6 @@ func (h *Handler) write(c echo.Context, f facts, json any) error {
 	if ui.FaceOf(c.Request()) == ui.JSON {
 		return ui.Write(c, ui.Answer{JSON: json})
 	}
-	urgent(f.Standings, f.Now)
-	var ids []string
-	for _, s := range f.Standings[:min(len(f.Standings), maxRows)] {
-		ids = append(ids, s.Database.ID)
-	}
-	var err error
-	if f.Days, err = h.Store.Days(c.Request().Context(), ids, ui.StripFrom(f.Now)); err != nil {
-		return err
-	}
 	m := view(f, auth.Of(c).Who())
 	p := auth.Chrome(c, "Overview", "overview")
 	if m.Live {
@@ -71,52 +108,61 @@ func (h *Handler) write(c echo.Context, f facts, json any) error {
 	return ui.Write(c, ui.Answer{Page: page(p, m), Part: part(m)})
 }
 
-// load gathers the facts that whoever asks may see.
-func (h *Handler) load(ctx context.Context, who *auth.Actor) (facts, error) {
-	f := facts{Now: h.Clock()}
+// load gathers the facts that whoever asks may see. Those of whoever sees every
+// database are kept while nothing is written in Postgres, a second at most.
+func (h *Handler) load(ctx context.Context, who *auth.Actor, ch choice) (facts, error) {
+	now := h.Clock()
+	var f facts
 	var err error
-	if f.Standings, err = h.Store.Standings(ctx, store.DatabaseFilter{Gone: true, IDs: who.Databases}); err != nil {
-		return f, err
-	}
-	f.Standings = slices.DeleteFunc(f.Standings, func(s backup.Standing) bool {
-		return s.Database.GoneAt != nil && f.Now.Sub(*s.Database.GoneAt) > goneFor
-	})
-	if f.Active, err = h.Store.ActiveJob(ctx); err != nil {
-		return f, err
-	}
-	if f.Active != nil {
-		if f.Results, err = h.Store.JobResults(ctx, f.Active.ID); err != nil {
-			return f, err
-		}
-	}
-	if f.Completed, err = h.Store.LastCompletedJob(ctx); err != nil {
-		return f, err
-	}
-	ended, _, err := h.Store.Jobs(ctx, store.JobFilter{
-		Kind: backup.JobBackup, Limit: 1,
-		Status: []backup.JobStatus{backup.JobCompleted, backup.JobPartial, backup.JobFailed, backup.JobCancelled},
-	})
-	if err != nil {
-		return f, err
-	}
-	if len(ended) == 1 {
-		f.Ended = &ended[0]
-	}
 	if who.Databases != nil {
-		f.restrict(who)
-	} else if f.Drill, err = h.Store.LastDrill(ctx); err != nil {
+		f, err = h.read(ctx, h.Store, who.Databases, ch, now)
+	} else {
+		f, err = h.fresh.Get(ctx, h.Store, ch, now, func(s *store.Store) (facts, error) { return h.read(ctx, s, nil, ch, now) })
+	}
+	if !who.May(auth.Admin) {
+		f.Frozen = ""
+	}
+	return f, err
+}
+
+// read reads the facts about these databases, by UUID; about all when nil.
+func (h *Handler) read(ctx context.Context, s *store.Store, ids []string, ch choice, now time.Time) (facts, error) {
+	f := facts{Now: now, Choice: ch}
+	all := store.StandingFilter{Now: now, IDs: ids, GoneSince: now.Add(-goneFor)}
+	var err error
+	if f.Sums, err = s.StandingSums(ctx, all); err != nil {
 		return f, err
 	}
-	if f.Workers, f.Beat, err = h.workers(ctx); err != nil {
+	some := all
+	if some.Name, some.Order, some.Limit, some.Cursor = ch.Name, ch.Order, ch.Limit, ch.Cursor; ch.State != "" {
+		some.States = []string{string(ch.State)}
+	}
+	if f.Standings, f.Next, err = s.StandingPage(ctx, some); err != nil {
 		return f, err
 	}
-	if who.May(auth.Admin) {
-		f.Frozen, _, err = h.Store.RetentionFrozen(ctx)
-		if errors.Is(err, backup.ErrCorrupt) {
-			f.Frozen = "Why retention is frozen cannot be read."
-		} else if err != nil {
-			return f, err
-		}
+	worst := all
+	worst.States, worst.Limit = []string{string(ui.Failed), string(ui.Attention)}, mostAttention
+	if f.Worst, _, err = s.StandingPage(ctx, worst); err != nil {
+		return f, err
+	}
+	listed := make([]string, len(f.Standings))
+	for i, st := range f.Standings {
+		listed[i] = st.Database.ID
+	}
+	if f.Days, err = s.Days(ctx, listed, ui.StripFrom(now)); err != nil {
+		return f, err
+	}
+	if f, err = readJobs(ctx, s, ids, f); err != nil {
+		return f, err
+	}
+	if f.Workers, f.Beat, err = workers(ctx, s, now); err != nil {
+		return f, err
+	}
+	f.Frozen, _, err = s.RetentionFrozen(ctx)
+	if errors.Is(err, backup.ErrCorrupt) {
+		f.Frozen = "Why retention is frozen cannot be read."
+	} else if err != nil {
+		return f, err
 	}
 	if h.Nightly != nil {
 		f.Nightly = h.Nightly(f.Now)
@@ -127,28 +173,49 @@ func (h *Handler) load(ctx context.Context, who *auth.Actor) (facts, error) {
 	return f, nil
 }
 
-// restrict hides from a token what the jobs say of databases that it may not
-// see.
-func (f *facts) restrict(who *auth.Actor) {
-	var seen []backup.Result
-	for _, r := range f.Results {
-		if who.Sees(r.DatabaseID) {
-			seen = append(seen, r)
+// readJobs adds what runs and what ran. Of databases that are not among ids it
+// tells nothing.
+func readJobs(ctx context.Context, s *store.Store, ids []string, f facts) (facts, error) {
+	var err error
+	if f.Active, err = s.ActiveJob(ctx); err != nil {
+		return f, err
+	}
+	if f.Active != nil {
+		of := store.ResultFilter{JobID: f.Active.ID, DatabaseIDs: ids}
+		if f.Active.Totals, err = s.ResultSums(ctx, of); err != nil {
+			return f, err
+		}
+		of.Limit, of.Urgent = sent, f.Active.Totals.Databases > sent
+		if f.Results, f.ResultsNext, err = s.ResultPage(ctx, of); err != nil {
+			return f, err
+		}
+		if ids != nil && f.Active.Totals.Databases == 0 {
+			f.Active = nil
 		}
 	}
-	f.Results = seen
-	if len(seen) == 0 {
-		f.Active = nil
+	if f.Completed, err = s.LastCompletedJob(ctx); err != nil || ids != nil {
+		return f, err
 	}
-	f.Ended = nil
+	ended, _, err := s.Jobs(ctx, store.JobFilter{
+		Kind: backup.JobBackup, Limit: 1,
+		Status: []backup.JobStatus{backup.JobCompleted, backup.JobPartial, backup.JobFailed, backup.JobCancelled},
+	})
+	if err != nil {
+		return f, err
+	}
+	if len(ended) == 1 {
+		f.Ended = &ended[0]
+	}
+	f.Drill, err = s.LastDrill(ctx)
+	return f, err
 }
 
 // workers counts the processes that run jobs and have been heard of lately, and
 // says when the last of all was.
-func (h *Handler) workers(ctx context.Context) (n int, last time.Time, err error) {
-	processes, err := h.Store.Processes(ctx)
+func workers(ctx context.Context, s *store.Store, now time.Time) (n int, last time.Time, err error) {
+	processes, err := s.Processes(ctx)
 	for _, p := range processes {
-		if h.Clock().Sub(p.HeartbeatAt) < alive {
+		if now.Sub(p.HeartbeatAt) < alive {
 			n++
 		}
 		if p.HeartbeatAt.After(last) {
@@ -174,7 +241,7 @@ type service struct {
 func (h *Handler) service(f facts) service {
 	s := service{
 		Service: "patina", Version: h.Version, Next: timeOf(f.next()), Workers: f.Workers,
-		Counts: map[string]int{"databases": len(f.Standings)}, Frozen: f.Frozen,
+		Counts: map[string]int{}, Frozen: f.Frozen,
 		Links: map[string]string{"status": "/status", "list": "/list", "databases": "/databases", "jobs": "/jobs", "drills": "/drills", "openapi": "/openapi.json"},
 	}
 	var phrases []phrase
@@ -185,22 +252,24 @@ func (h *Handler) service(f facts) service {
 		}
 		s.Verdict += p.Text
 	}
-	n := counts(f)
-	for _, state := range []ui.StateWord{ui.Proven, ui.Stored, ui.Attention, ui.Failed, ui.Unknown} {
-		s.Counts[string(state)] = n[state]
+	for state, n := range f.Sums.States {
+		s.Counts[state] = n
+		s.Counts["databases"] += n
 	}
 	return s
 }
 
 // status is GET /status as programs get it.
 type status struct {
-	Active        *ui.Job     `json:"active_job"`
-	LastCompleted *time.Time  `json:"last_completed_at"`
-	Next          *time.Time  `json:"next_scheduled_at"`
-	NextNightly   *time.Time  `json:"next_nightly_at"`
-	NextWeekly    *time.Time  `json:"next_weekly_at"`
-	Workers       int         `json:"workers"`
-	Databases     []freshness `json:"databases"`
+	Active        *ui.Job        `json:"active_job"`
+	LastCompleted *time.Time     `json:"last_completed_at"`
+	Next          *time.Time     `json:"next_scheduled_at"`
+	NextNightly   *time.Time     `json:"next_nightly_at"`
+	NextWeekly    *time.Time     `json:"next_weekly_at"`
+	Workers       int            `json:"workers"`
+	Counts        map[string]int `json:"counts"` // of all databases, by state
+	Databases     []freshness    `json:"databases"`
+	NextCursor    string         `json:"next_cursor"` // of the databases
 }
 
 type freshness struct {
@@ -218,10 +287,11 @@ type freshness struct {
 func statusOf(f facts) status {
 	s := status{
 		Next: timeOf(f.next()), NextNightly: timeOf(f.Nightly), NextWeekly: timeOf(f.Weekly), Workers: f.Workers,
-		Databases: make([]freshness, 0, len(f.Standings)),
+		Counts: f.Sums.States, Databases: make([]freshness, 0, len(f.Standings)), NextCursor: f.Next,
 	}
 	if f.Active != nil {
 		job := ui.JobOf(*f.Active, f.Results, nil, f.Now)
+		job.NextCursor = f.ResultsNext
 		s.Active = &job
 	}
 	if f.Completed != nil {

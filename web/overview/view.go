@@ -7,34 +7,41 @@
 package overview
 
 import (
-	"cmp"
+	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
-// maxRows is how many databases the overview lists; the rest are a click away.
-const maxRows = 200
+// mostAttention is how many databases are told to need attention; the rows below
+// begin with them and go on.
+const mostAttention = 20
 
 // facts is what the overview is made of.
 type facts struct {
-	Standings []backup.Standing
+	Choice    choice
+	Sums      store.StandingSums      // of all databases
+	Standings []backup.Standing       // one page of those that were asked for, in their order
+	Next      string                  // cursor of the page after; "" for none
 	Days      map[string][]backup.Day // of the databases that are listed, by UUID
-	Active    *backup.Job
-	Results   []backup.Result // of the active job
-	Completed *backup.Job     // the last that completed in full
-	Ended     *backup.Job     // the last that ended in any way
-	Drill     *backup.Drill   // the last that passed or failed; nil for none
-	Nightly   time.Time       // the next; zero when there is none
-	Weekly    time.Time
-	Workers   int       // processes alive that run jobs
-	Beat      time.Time // when the last of all was heard of; zero for never
-	Frozen    string    // why retention deletes nothing, for admins; "" where it goes on
-	Now       time.Time
+	Worst     []backup.Standing       // those that need attention, the most urgent first
+	Active    *backup.Job             // with the totals of its results so far
+	Results   []backup.Result         // of the active job; not all where there are many
+
+	ResultsNext string
+	Completed   *backup.Job   // the last that completed in full
+	Ended       *backup.Job   // the last that ended in any way
+	Drill       *backup.Drill // the last that passed or failed; nil for none
+	Nightly     time.Time     // the next; zero when there is none
+	Weekly      time.Time
+	Workers     int       // processes alive that run jobs
+	Beat        time.Time // when the last of all was heard of; zero for never
+	Frozen      string    // why retention deletes nothing, for admins; "" where it goes on
+	Now         time.Time
 }
 
 // next is the next scheduled run, zero when there is none.
@@ -57,7 +64,15 @@ type model struct {
 	Strip     []panel
 	Rows      []row
 	Legend    []ui.Mark // of the strips
-	Hidden    int       // databases that are not listed
+	Choice    choice
+	States    []string
+	Orders    []string
+	Many      bool   // there are more databases than a look takes in
+	Filtered  bool   // only some were asked for
+	First     bool   // the page is the first
+	Here      string // the address of the page, with what was asked for
+	Begin     string // of the first page of it
+	NextHref  string // of the page after; "" for none
 	Operator  bool
 	Loader    bool
 	Admin     bool
@@ -113,18 +128,17 @@ type row struct {
 func view(f facts, who ui.Who) model {
 	m := model{Frozen: f.Frozen, Operator: who.Operator, Loader: who.Downloader, Admin: who.Admin, Live: f.Active != nil}
 	m.Verdict, m.State = verdict(f)
-	for i, s := range f.Standings {
+	for _, s := range f.Worst {
 		state, why := ui.StateOf(s, f.Now)
-		name, href := ui.Name(s.Database.Name), "/databases/"+ui.Ref(s.Database.Name, s.Database.ID)
-		if why != "" && (state == ui.Failed || state == ui.Attention) && len(m.Attention) < 20 {
-			m.Attention = append(m.Attention, item{ui.DatabaseMark(state), name, href, why})
+		if why != "" {
+			m.Attention = append(m.Attention, item{ui.DatabaseMark(state), ui.Name(s.Database.Name), "/databases/" + ui.Ref(s.Database.Name, s.Database.ID), why})
 		}
-		if i >= maxRows {
-			m.Hidden++
-			continue
-		}
-		m.Rows = append(m.Rows, rowOf(s, f.Days[s.Database.ID], state, name, href, f))
 	}
+	for _, s := range f.Standings {
+		state, _ := ui.StateOf(s, f.Now)
+		m.Rows = append(m.Rows, rowOf(s, f.Days[s.Database.ID], state, ui.Name(s.Database.Name), "/databases/"+ui.Ref(s.Database.Name, s.Database.ID), f))
+	}
+	m.choose(f)
 	for _, r := range m.Rows {
 		for _, mark := range ui.Legend(r.Days) {
 			if !slices.Contains(m.Legend, mark) {
@@ -136,13 +150,41 @@ func view(f facts, who ui.Who) model {
 	return m
 }
 
-// urgent puts the databases that need somebody first, of these the critical ones.
-func urgent(list []backup.Standing, now time.Time) {
-	slices.SortStableFunc(list, func(a, b backup.Standing) int {
-		as, _ := ui.StateOf(a, now)
-		bs, _ := ui.StateOf(b, now)
-		return cmp.Or(as.Compare(bs), cmp.Compare(a.Database.Priority.Rank(), b.Database.Priority.Rank()), strings.Compare(a.Database.Name, b.Database.Name))
-	})
+// choose words what was asked for, and where the rest is.
+func (m *model) choose(f facts) {
+	ch := f.Choice
+	m.Choice, m.First = ch, ch.Cursor == ""
+	m.States = []string{"failed", "attention", "unknown", "stored", "proven"}
+	m.Orders = []string{string(store.ByUrgency), string(store.ByName), string(store.ByAge), string(store.BySize), string(store.ByRank)}
+	m.Filtered = ch.Name != "" || ch.State != ""
+	m.Many = f.Next != "" || m.Filtered || !m.First || len(m.Rows) > 10
+	v := url.Values{}
+	for key, value := range map[string]string{"name": ch.Name, "state": string(ch.State)} {
+		if value != "" {
+			v.Set(key, value)
+		}
+	}
+	if ch.Order != store.ByUrgency && ch.Order != "" {
+		v.Set("sort", string(ch.Order))
+	}
+	if ch.Limit != shown && ch.Limit != 0 {
+		v.Set("limit", strconv.Itoa(ch.Limit))
+	}
+	address := func() string {
+		if len(v) == 0 {
+			return "/"
+		}
+		return "/?" + v.Encode()
+	}
+	m.Begin = address()
+	if f.Next != "" {
+		v.Set("cursor", f.Next)
+		m.NextHref = address()
+	}
+	if v.Del("cursor"); ch.Cursor != "" {
+		v.Set("cursor", ch.Cursor)
+	}
+	m.Here = address()
 }
 
 func rowOf(s backup.Standing, days []backup.Day, state ui.StateWord, name, href string, f facts) row {
@@ -184,49 +226,24 @@ func rowOf(s backup.Standing, days []backup.Day, state ui.StateWord, name, href 
 	return r
 }
 
-// counts gives how many databases there are in each state.
-func counts(f facts) map[ui.StateWord]int {
-	n := map[ui.StateWord]int{}
-	for _, s := range f.Standings {
-		state, _ := ui.StateOf(s, f.Now)
-		n[state]++
-	}
-	return n
-}
-
 // verdict says in words whether everything is safe, and never more than is
 // known.
 func verdict(f facts) ([]phrase, ui.StateWord) {
-	var present, fresh, proven int
+	present, fresh, proven := f.Sums.Present, f.Sums.Fresh, f.Sums.Proven
 	var oldest time.Duration
-	var objectives []time.Duration
+	if !f.Sums.Oldest.IsZero() {
+		oldest = f.Now.Sub(f.Sums.Oldest)
+	}
 	worst := ui.Proven
-	for _, s := range f.Standings {
-		if s.Database.GoneAt != nil {
-			continue
-		}
-		present++
-		objectives = append(objectives, s.Database.Objective)
-		state, _ := ui.StateOf(s, f.Now)
-		if state.Compare(worst) < 0 {
-			worst = state
-		}
-		if s.Newest == nil {
-			continue
-		}
-		age := f.Now.Sub(s.Newest.TakenAt)
-		oldest = max(oldest, age)
-		if s.Database.Objective <= 0 || age <= s.Database.Objective {
-			fresh++
-		}
-		if s.Proven != nil && (s.Database.Objective <= 0 || f.Now.Sub(s.Proven.TakenAt) <= s.Database.Objective) {
-			proven++
+	for state, n := range f.Sums.Of {
+		if n > 0 && ui.StateWord(state).Compare(worst) < 0 {
+			worst = ui.StateWord(state)
 		}
 	}
 	if present == 0 {
 		return []phrase{{"Unknown: no database is registered yet.", "/databases"}}, ui.Unknown
 	}
-	v := []phrase{{coverage(present, fresh, objectives), "/list"}}
+	v := []phrase{{coverage(f.Sums), "/list"}}
 	switch {
 	case fresh == 0 && oldest == 0:
 	case proven == 0 && present == 1:
@@ -277,12 +294,7 @@ func staleness(f facts) string {
 		}
 		return "nothing that would make the next backup has been heard of for " + ui.Span(f.Now.Sub(f.Beat)) + "; what follows is as it was then."
 	}
-	var looked time.Time
-	for _, s := range f.Standings {
-		if s.Database.GoneAt == nil && s.Database.LastSeenAt.After(looked) {
-			looked = s.Database.LastSeenAt
-		}
-	}
+	looked := f.Sums.LastSeen
 	if !looked.IsZero() && f.Now.Sub(looked) > lookedFor {
 		return "the account was last looked through " + ui.Ago(looked, f.Now).Word + "; there may be databases that nobody backs up."
 	}
@@ -290,10 +302,11 @@ func staleness(f facts) string {
 }
 
 // coverage says how many databases have a copy as recent as it should be.
-func coverage(present, fresh int, objectives []time.Duration) string {
+func coverage(sums store.StandingSums) string {
+	present, fresh := sums.Present, sums.Fresh
 	within := "as recent as it should be"
-	if slices.Min(objectives) == slices.Max(objectives) {
-		within = "from the last " + ui.Span(objectives[0])
+	if sums.MinObjective == sums.MaxObjective {
+		within = "from the last " + ui.Span(sums.MinObjective)
 	}
 	switch {
 	case fresh == 0 && present == 1:
@@ -326,7 +339,7 @@ func strip(f facts) []panel {
 	running := panel{Title: "Running", Moment: ui.Moment{Word: "nothing"}}
 	if f.Active != nil {
 		mark := ui.JobMark(f.Active.Status)
-		t := ui.TotalsOf(*f.Active, f.Results)
+		t := f.Active.Totals
 		running.Moment, running.Href, running.Mark = ui.Moment{Word: string(f.Active.Trigger) + " backup"}, "/jobs/"+f.Active.ID, &mark
 		running.Text = strconv.Itoa(t.Succeeded+t.Failed+t.Skipped) + " of " + strconv.Itoa(t.Databases) + " done, " + ui.Plural(t.Rows, "row", "rows")
 	}

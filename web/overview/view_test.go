@@ -1,12 +1,13 @@
 package overview
 
 import (
-	"slices"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
+	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/web/ui"
 )
 
@@ -23,6 +24,40 @@ func standing(name string, hours int, edit ...func(*backup.Standing)) backup.Sta
 	return s
 }
 
+// of adds databases to facts, as the store would.
+func of(f facts, list ...backup.Standing) facts {
+	f.Standings, f.Sums.Of, f.Sums.States = list, map[string]int{}, map[string]int{}
+	for _, s := range list {
+		state, _ := ui.StateOf(s, now)
+		f.Sums.States[string(state)]++
+		if state == ui.Failed || state == ui.Attention {
+			f.Worst = append(f.Worst, s)
+		}
+		if s.Database.GoneAt != nil {
+			continue
+		}
+		f.Sums.Of[string(state)]++
+		f.Sums.Present++
+		f.Sums.MinObjective, f.Sums.MaxObjective = s.Database.Objective, s.Database.Objective
+		if s.Database.LastSeenAt.After(f.Sums.LastSeen) {
+			f.Sums.LastSeen = s.Database.LastSeenAt
+		}
+		if s.Proven != nil && now.Sub(s.Proven.TakenAt) <= s.Database.Objective {
+			f.Sums.Proven++
+		}
+		if s.Newest == nil {
+			continue
+		}
+		if f.Sums.Oldest.IsZero() || s.Newest.TakenAt.Before(f.Sums.Oldest) {
+			f.Sums.Oldest = s.Newest.TakenAt
+		}
+		if now.Sub(s.Newest.TakenAt) <= s.Database.Objective {
+			f.Sums.Fresh++
+		}
+	}
+	return f
+}
+
 func proven(s *backup.Standing) { s.Proven = s.Newest }
 
 func TestVerdict(t *testing.T) {
@@ -37,62 +72,62 @@ func TestVerdict(t *testing.T) {
 		{"nothing registered", facts{Workers: 1}, "Unknown: no database is registered yet.", ui.Unknown},
 		{
 			"all stored",
-			facts{Workers: 1, Nightly: next, Standings: []backup.Standing{standing("a", 3), standing("b", 2)}},
+			of(facts{Workers: 1, Nightly: next}, standing("a", 3), standing("b", 2)),
 			"All 2 databases have a stored copy from the last 26 h. None is proven to restore yet. Oldest newest copy: 3 h. Next run in 14 h.", ui.Stored,
 		},
 		{
 			"all proven",
-			facts{Workers: 1, Nightly: next, Standings: []backup.Standing{standing("a", 3, proven), standing("b", 2, proven)}},
+			of(facts{Workers: 1, Nightly: next}, standing("a", 3, proven), standing("b", 2, proven)),
 			"All 2 databases have a stored copy from the last 26 h. All of them are proven to restore. Oldest newest copy: 3 h. Next run in 14 h.", ui.Proven,
 		},
 		{
 			"one stale",
-			facts{Workers: 1, Standings: []backup.Standing{standing("a", 50), standing("b", 2, proven)}},
+			of(facts{Workers: 1}, standing("a", 50), standing("b", 2, proven)),
 			"1 of 2 databases has a stored copy from the last 26 h. 1 of them is proven to restore. Oldest newest copy: 2 days.", ui.Attention,
 		},
 		{
 			"one never backed up",
-			facts{Workers: 1, Standings: []backup.Standing{standing("a", -1), standing("b", 2)}},
+			of(facts{Workers: 1}, standing("a", -1), standing("b", 2)),
 			"1 of 2 databases has a stored copy from the last 26 h. None is proven to restore yet. Oldest newest copy: 2 h.", ui.Unknown,
 		},
 		{
 			"no copy at all",
-			facts{Workers: 1, Standings: []backup.Standing{standing("a", -1)}},
+			of(facts{Workers: 1}, standing("a", -1)),
 			"The one database has no stored copy from the last 26 h.", ui.Unknown,
 		},
 		{
 			"nothing runs the schedule",
-			facts{Nightly: next, Standings: []backup.Standing{standing("a", 3, proven)}},
+			of(facts{Nightly: next}, standing("a", 3, proven)),
 			"Unknown: nothing is running that would make the next backup, and what follows may be old. The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h.", ui.Unknown,
 		},
 		{
 			"nothing runs, and something is wrong besides",
-			facts{Beat: now.Add(-3 * time.Hour), Standings: []backup.Standing{standing("a", 50, proven)}},
+			of(facts{Beat: now.Add(-3 * time.Hour)}, standing("a", 50, proven)),
 			"Unknown: nothing that would make the next backup has been heard of for 3 h; what follows is as it was then. The one database has no stored copy from the last 26 h. It is not proven to restore yet. Oldest newest copy: 2 days.", ui.Attention,
 		},
 		{
 			"the account was not looked through",
-			facts{Workers: 1, Standings: []backup.Standing{standing("a", 3, proven, func(s *backup.Standing) { s.Database.LastSeenAt = now.AddDate(0, 0, -4) })}},
+			of(facts{Workers: 1}, standing("a", 3, proven, func(s *backup.Standing) { s.Database.LastSeenAt = now.AddDate(0, 0, -4) })),
 			"Unknown: the account was last looked through 4 days ago; there may be databases that nobody backs up. The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h.", ui.Unknown,
 		},
 		{
 			"an old copy is suspect, and the newest is proven",
-			facts{Workers: 1, Standings: []backup.Standing{standing("a", 3, proven, func(s *backup.Standing) { s.Suspect = 1 })}},
+			of(facts{Workers: 1}, standing("a", 3, proven, func(s *backup.Standing) { s.Suspect = 1 })),
 			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h.", ui.Attention,
 		},
 		{
 			"a drill passed",
-			facts{Workers: 1, Nightly: next, Drill: &backup.Drill{ID: "d1", Verdict: backup.DrillPassed, EndedAt: &drilled}, Standings: []backup.Standing{standing("a", 3, proven)}},
+			of(facts{Workers: 1, Nightly: next, Drill: &backup.Drill{ID: "d1", Verdict: backup.DrillPassed, EndedAt: &drilled}}, standing("a", 3, proven)),
 			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h. Last drill passed 2 days ago. Next run in 14 h.", ui.Proven,
 		},
 		{
 			"a drill failed",
-			facts{Workers: 1, Drill: &backup.Drill{ID: "d1", Verdict: backup.DrillFailed, EndedAt: &drilled}, Standings: []backup.Standing{standing("a", 3, proven)}},
+			of(facts{Workers: 1, Drill: &backup.Drill{ID: "d1", Verdict: backup.DrillFailed, EndedAt: &drilled}}, standing("a", 3, proven)),
 			"The one database has a stored copy from the last 26 h. It is proven to restore. Oldest newest copy: 3 h. Last drill failed 2 days ago.", ui.Attention,
 		},
 		{
 			"a gone database does not count",
-			facts{Workers: 1, Standings: []backup.Standing{standing("a", 3), standing("b", 900, func(s *backup.Standing) { s.Database.GoneAt = &now })}},
+			of(facts{Workers: 1}, standing("a", 3), standing("b", 900, func(s *backup.Standing) { s.Database.GoneAt = &now })),
 			"The one database has a stored copy from the last 26 h. It is not proven to restore yet. Oldest newest copy: 3 h.", ui.Stored,
 		},
 	} {
@@ -111,30 +146,23 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-func TestRowsPutTroubleFirst(t *testing.T) {
+func TestRows(t *testing.T) {
 	t.Parallel()
-	critical := func(s *backup.Standing) { s.Database.Priority = backup.Critical }
 	running := func(s *backup.Standing) {
 		s.Open = &backup.Result{JobID: "j1", Status: backup.ResultRunning, Progress: backup.Progress{Rows: 1204}}
 	}
 	older := func(s *backup.Standing) {
 		s.Proven = &backup.Copy{ID: "old", DatabaseName: "d", TakenAt: now.Add(-13 * time.Hour), Size: 1024, Date: backup.DateOf(now)}
 	}
-	list := []backup.Standing{standing("b", 1), standing("c", 1, critical), standing("a", 40), standing("d", 1, running, older), standing("x<script>", -1)}
-	urgent(list, now)
-	m := view(facts{Now: now, Workers: 1, Standings: list}, ui.Who{Operator: true, Downloader: true})
-	var names []string
-	for _, r := range m.Rows {
-		names = append(names, r.Name)
-	}
-	if got := strings.Join(names, " "); got != "a x<script> c b d" {
-		t.Errorf("rows are %s", got)
+	m := view(of(facts{Now: now, Workers: 1}, standing("a", 40), standing("x<script>", -1), standing("d", 1, running, older)), ui.Who{Operator: true, Downloader: true})
+	if len(m.Rows) != 3 || m.Rows[0].Name != "a" {
+		t.Fatalf("rows are %+v", m.Rows)
 	}
 	if len(m.Attention) != 1 || m.Attention[0].Name != "a" {
 		t.Errorf("attention is %+v", m.Attention)
 	}
 	// What is handed out is the newest that is proven, and the newer one is told of.
-	d := m.Rows[slices.IndexFunc(m.Rows, func(r row) bool { return r.Name == "d" })]
+	d := m.Rows[2]
 	if d.CanBeStarted || d.RunningJob != "j1" || d.Note != "running, 1,204 rows" || d.Size != "1.00 KiB" || d.Copy.Word != "13 h ago" || d.Share != 0.5 ||
 		d.Newer != "a newer one, 1 h ago, is not proven" || d.Restore != "/backups/old/restore" || d.Download != "/download/2026-11-24/d?backup=old" {
 		t.Errorf("the running row is %+v", d)
@@ -142,16 +170,30 @@ func TestRowsPutTroubleFirst(t *testing.T) {
 	if x := m.Rows[1]; x.Download != "" || x.Copy.Word != "none yet" {
 		t.Errorf("a database without a copy is %+v", x)
 	}
+	if m.Many || m.Filtered || !m.First || m.NextHref != "" || m.Here != "/" || m.Begin != "/" {
+		t.Errorf("three databases need no choices: %+v", m)
+	}
 }
 
-func TestManyDatabases(t *testing.T) {
+func TestAddresses(t *testing.T) {
 	t.Parallel()
-	f := facts{Now: now, Workers: 1}
-	for i := range 2000 {
-		f.Standings = append(f.Standings, standing(strings.Repeat("x", 1+i%30), 30))
-	}
+	f := of(facts{Now: now, Next: "c2"}, standing("a", 40))
+	f.Choice = choice{Name: "a&b", State: ui.Failed, Order: store.ByAge, Limit: 10, Cursor: "c1"}
 	m := view(f, ui.Who{})
-	if len(m.Rows) != maxRows || m.Hidden != 2000-maxRows || len(m.Attention) > 20 {
-		t.Errorf("%d rows, %d hidden, %d want attention", len(m.Rows), m.Hidden, len(m.Attention))
+	const same = "/?limit=10&name=a%26b&sort=age&state=failed"
+	if want := strings.Replace(same, "/?", "/?cursor=c2&", 1); m.NextHref != want {
+		t.Errorf("the page after is %s", m.NextHref)
+	}
+	if want := strings.Replace(same, "/?", "/?cursor=c1&", 1); m.Here != want {
+		t.Errorf("this page is %s", m.Here)
+	}
+	if m.Begin != same || m.First || !m.Many || !m.Filtered {
+		t.Errorf("%+v", m)
+	}
+	for _, bad := range []string{"limit=0", "limit=x", "limit=501", "name=%00", "state=%FF"} {
+		q, _ := url.ParseQuery(bad)
+		if _, err := choiceOf(q, store.ByName, shown); backup.Kind(err) != backup.ErrInvalid {
+			t.Errorf("%s is taken: %v", bad, err)
+		}
 	}
 }

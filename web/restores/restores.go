@@ -9,7 +9,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -168,17 +169,30 @@ func (h *Handler) Show(c echo.Context) error {
 
 // List is GET /restores.
 func (h *Handler) List(c echo.Context) error {
-	who := auth.Of(c)
-	list, err := h.Store.Restores(c.Request().Context(), "", 200)
+	q := c.QueryParams()
+	f := store.RestoreFilter{DatabaseIDs: auth.Of(c).Databases, Cursor: q.Get("cursor")}
+	if l := q.Get("limit"); l != "" {
+		n, err := strconv.Atoi(l)
+		if err != nil || n < 1 || n > 500 {
+			return backup.Errorf(backup.ErrInvalid, "limit is a whole number from 1 to 500")
+		}
+		f.Limit = n
+	}
+	list, next, err := h.Store.RestorePage(c.Request().Context(), f)
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(r backup.Restore) bool {
-		return who.Databases != nil && !who.Sees(r.DatabaseID) && !who.Sees(r.TargetID)
-	})
 	answers := make([]answer, 0, len(list))
 	for _, r := range list {
 		answers = append(answers, answerOf(r, backup.Job{}))
 	}
-	return ui.Write(c, ui.Answer{JSON: map[string]any{"restores": answers}, Page: listPage(auth.Chrome(c, "Restores", "history"), viewList(list, h.Clock()))})
+	m := viewList(list, h.Clock())
+	if m.First = f.Cursor == ""; next != "" {
+		v := url.Values{"cursor": {next}}
+		if q.Get("limit") != "" {
+			v.Set("limit", q.Get("limit"))
+		}
+		m.NextHref = "/restores?" + v.Encode()
+	}
+	return ui.Write(c, ui.Answer{JSON: map[string]any{"restores": answers, "next_cursor": next}, Page: listPage(auth.Chrome(c, "Restores", "history"), m)})
 }

@@ -317,7 +317,11 @@ func stepRows(r backup.Restore) []stepRow {
 }
 
 // listModel is what the list of restores shows.
-type listModel struct{ Rows []listRow }
+type listModel struct {
+	Rows     []listRow
+	First    bool
+	NextHref string
+}
 
 type listRow struct {
 	Href, Name, What string

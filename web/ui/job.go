@@ -23,6 +23,7 @@ type Job struct {
 	Totals      Totals           `json:"totals"`
 	Databases   []Result         `json:"databases,omitempty"`
 	Error       string           `json:"error"`
+	NextCursor  string           `json:"next_cursor,omitempty"` // of its databases
 }
 
 // Totals are the sums of a job.
@@ -62,14 +63,14 @@ type Progress struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// JobOf gives a job's JSON with its results; proofs holds the proof of each
+// JobOf gives a job's JSON with its totals, and with results of it; proofs holds the proof of each
 // copy that is known, by the copy's UUID.
 func JobOf(j backup.Job, results []backup.Result, proofs map[string]backup.ProofState, now time.Time) Job {
 	out := Job{
 		ID: j.ID, Kind: j.Kind, Trigger: j.Trigger, Status: j.Status, Date: j.Date, RequestedBy: j.RequestedBy,
 		RetryOf: j.RetryOf, CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, CompletedAt: j.CompletedAt,
 		Cancelling: j.CancelRequestedAt != nil, DurationMS: JobDuration(j, now).Milliseconds(), Error: j.Error,
-		Totals: Totals(TotalsOf(j, results)),
+		Totals: Totals(j.Totals),
 	}
 	for _, r := range results {
 		v := Result{
@@ -102,29 +103,4 @@ func JobDuration(j backup.Job, now time.Time) time.Duration {
 		return j.CompletedAt.Sub(*j.StartedAt)
 	}
 	return max(0, now.Sub(*j.StartedAt))
-}
-
-// TotalsOf gives the sums of a job: as recorded at its end, or of its results
-// while it has not ended.
-func TotalsOf(j backup.Job, results []backup.Result) backup.Totals {
-	if j.Status.Ended() || results == nil {
-		return j.Totals
-	}
-	t := backup.Totals{Databases: len(results)}
-	for _, r := range results {
-		switch r.Status {
-		case backup.ResultSuccess:
-			t.Succeeded++
-			t.Bytes += r.Size
-			t.Rows += r.Rows
-		case backup.ResultFailed:
-			t.Failed++
-		case backup.ResultSkipped:
-			t.Skipped++
-		case backup.ResultRunning:
-			t.Bytes += r.Progress.Bytes
-			t.Rows += r.Progress.Rows
-		}
-	}
-	return t
 }
