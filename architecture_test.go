@@ -432,3 +432,63 @@ func TestTreeSpeaksOfItselfAlone(t *testing.T) {
 		t.Errorf("looked at only %d files", files)
 	}
 }
+
+// inTree matches a path of ours between backquotes.
+var inTree = regexp.MustCompile("`((?:cmd|web|jobs|store|migrations|static|docs|backup|\\.ci)/[a-zA-Z0-9_./-]*|architecture_test\\.go)`")
+
+// TestArchitectureMatchesTheTree: docs/architecture.md names every package with
+// what it owns and no other, and a path that a page names exists.
+func TestArchitectureMatchesTheTree(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| folder | owns |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	told := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)/` \\| (.{15,}) \\|$").FindAllStringSubmatch(table, -1) {
+		if told[m[1]] {
+			t.Errorf("docs/architecture.md names %s twice", m[1])
+		}
+		told[m[1]] = true
+	}
+	packages := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.dir != "." && !strings.HasPrefix(s.dir, ".ci") && path.Base(s.dir) != "testdata" {
+			packages[s.dir] = true
+		}
+	}
+	for dir := range packages {
+		if !told[dir] {
+			t.Errorf("docs/architecture.md does not say what %s owns", dir)
+		}
+	}
+	for dir := range told {
+		if !packages[dir] {
+			t.Errorf("docs/architecture.md tells of %s, which is no package", dir)
+		}
+	}
+	named := 0
+	walk(t, func(name string) {
+		if path.Ext(name) != ".md" || strings.HasPrefix(name, "docs/guide/") {
+			return
+		}
+		text, err := os.ReadFile(filepath.FromSlash(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range inTree.FindAllStringSubmatch(string(text), -1) {
+			named++
+			if m[1] == "web/e2e/screenshots/" {
+				continue // made by the tests
+			}
+			if _, err := os.Stat(filepath.FromSlash(m[1])); err != nil {
+				t.Errorf("%s names %s, which does not exist", name, m[1])
+			}
+		}
+	})
+	if named < 60 {
+		t.Errorf("only %d paths were looked at", named)
+	}
+}
