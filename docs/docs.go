@@ -14,7 +14,7 @@ var Guides embed.FS
 
 // Manual is every page of the manual, NAME.md, and the files that they lead to.
 //
-//go:embed *.md *.toml *.yml webhook.schema.json
+//go:embed *.md *.toml *.yml *.schema.json
 var Manual embed.FS
 
 // OpenAPI describes the JSON face of the HTTP interface, as OpenAPI 3.1.
