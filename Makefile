@@ -53,6 +53,7 @@ soak: setup ## Repeat the tests of crashes, schedules and consistency for MINUTE
 	done
 
 bench: setup ## Measure us against our peers, in turns, and print the table
+	@.ci/setup.sh pigz
 	@mkdir -p bin
 	@go build -o bin/bench ./cmd/bench
 	@bin/bench $(BENCH)

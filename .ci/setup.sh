@@ -7,6 +7,7 @@
 #   .ci/setup.sh node                the real D1 engine (miniflare), for the contract tests
 #   .ci/setup.sh axe                 axe-core, for the page tests
 #   .ci/setup.sh versitygw           an S3 server, for the bucket tests
+#   .ci/setup.sh pigz                a peer for make bench
 #   .ci/setup.sh tools               golangci-lint and gofumpt, into .tools/bin
 #   .ci/setup.sh all                 everything
 set -euo pipefail
@@ -118,6 +119,20 @@ promrules() {
 	(cd .ci/tools/promrules && go build -o "$root/.tools/bin/" .)
 }
 
+# Only make bench asks for it; without it gzip is the peer.
+pigz() {
+	if command -v pigz >/dev/null; then return; fi
+	if can_apt; then
+		say "installing Debian's pigz"
+		apt_install pigz
+	elif command -v brew >/dev/null; then
+		brew install --quiet pigz >&2
+	fi
+	if ! command -v pigz >/dev/null; then
+		say "pigz is missing, and gzip takes its place. Run:  sudo apt-get install -y pigz"
+	fi
+}
+
 tools() {
 	build_tool gofumpt
 	build_tool lint
@@ -126,7 +141,7 @@ tools() {
 if [ $# = 0 ]; then set -- all; fi
 for part in "$@"; do
 	case "$part" in
-	postgres | chromium | node | axe | versitygw | promrules | tools) "$part" ;;
+	postgres | chromium | node | axe | versitygw | promrules | pigz | tools) "$part" ;;
 	all)
 		postgres
 		chromium

@@ -24,8 +24,13 @@ import (
 // mostParts is how many parts an archive is uploaded in at most; S3 takes 10,000.
 const mostParts = 9000
 
-// zipBlock is what one goroutine compresses.
-const zipBlock = 128 << 10
+// zipLevel and zipBlock, which is what one goroutine compresses, are chosen for
+// speed within a few MiB: a fifth of the work of pigz -6, and 7% more bytes.
+// Level 5 saves 3% of the bytes, and takes a third longer.
+const (
+	zipLevel = 4
+	zipBlock = 128 << 10
+)
 
 // indexName is the last file of an archive.
 const indexName = "index.json"
@@ -45,7 +50,7 @@ type writer struct {
 
 func newWriter(out io.Writer) *writer {
 	w := &writer{out: out, sum: sha256.New()}
-	w.big, _ = pgzip.NewWriterLevel(w, 5) // as small as -6 of gzip within 5%
+	w.big, _ = pgzip.NewWriterLevel(w, zipLevel)
 	w.tiny, _ = gzip.NewWriterLevel(w, 6)
 	return w
 }
