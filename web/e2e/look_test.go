@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestFilters narrows a list without loading the page anew, and comes back by the
+// browser's own button: the address, the fields and the list go together.
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	p := demo(t)
+	b := open(t, true)
+	b.signIn(p)
+	for _, list := range []struct{ path, choice, value, rows, none string }{
+		{"/list", "kind", "manual", "#copies tbody tr", "No copy is like that."},
+		{"/jobs", "status", "failed", "#jobs tbody tr", "No job is like that."},
+		{"/databases", "state", "unknown", "#databases tbody tr", "No database is like that."},
+	} {
+		b.do(chromedp.Navigate(p.url + list.path))
+		all := eval[int](b, `document.querySelectorAll("`+list.rows+`").length`)
+		if all == 0 {
+			t.Fatalf("%s lists nothing", list.path)
+		}
+		eval[bool](b, `(window.here = true)`)
+		field := `document.querySelector("select[name=` + list.choice + `]")`
+		eval[bool](b, `(() => { const s = `+field+`; s.value = "`+list.value+`"; s.dispatchEvent(new Event("change", { bubbles: true })); return true; })()`)
+		b.until("the narrowed list of "+list.path, `location.search.includes("`+list.choice+`=`+list.value+`") && document.querySelector("main").innerText.includes("`+list.none+`")`)
+		if !eval[bool](b, `window.here === true && document.querySelector("[aria-busy]") === null`) {
+			t.Errorf("%s was loaded anew, or still says that it is on its way", list.path)
+		}
+		eval[bool](b, `(history.back(), true)`)
+		b.until("the whole list of "+list.path, `location.search === "" && document.querySelectorAll("`+list.rows+`").length > 0 && `+field+`.value === ""`)
+		eval[bool](b, `(history.forward(), true)`)
+		b.until("the narrowed list of "+list.path+" once more", `location.search.includes("`+list.choice+`=`+list.value+`") && document.querySelectorAll("`+list.rows+`").length === 0 && `+field+`.value === "`+list.value+`"`)
+	}
+}
+
+// TestCharts goes along the points of a chart by the arrow keys, and follows one.
+// What it says of the point is to be read there.
+func TestCharts(t *testing.T) {
+	t.Parallel()
+	p := demo(t)
+	b := open(t, true)
+	b.signIn(p)
+	b.do(chromedp.Navigate(p.url + "/dev/gallery"))
+	first := `document.querySelector(".chart svg[aria-labelledby^=trouble]")`
+	eval[bool](b, `(`+first+`.querySelector(".point.unusual").focus(), true)`)
+	tip := `getComputedStyle(document.activeElement.querySelector(".tip")).visibility + ": " + document.activeElement.querySelector(".tip").textContent`
+	if got, want := eval[string](b, tip), "visible: 586 KiB · 4 Oct 2026 Size 96% above the median of the last 7"; got != want {
+		t.Errorf("at the unusual point: %q, want %q", got, want)
+	}
+	if eval[string](b, `getComputedStyle(`+first+`.querySelector(".rest")).visibility`) != "hidden" {
+		t.Error("the words of rest are over those of the point")
+	}
+	arrow := func(key string) {
+		eval[bool](b, `(document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "`+key+`", bubbles: true })), true)`)
+	}
+	label := `document.activeElement.getAttribute("aria-label")`
+	for _, step := range []struct{ key, want string }{
+		{"ArrowLeft", "Size, with trouble, 3 October 2026: 213 KiB"},
+		{"ArrowRight", "Size, with trouble, 4 October 2026: 586 KiB, unusual. Size 96% above the median of the last 7"},
+		{"Home", "Size, with trouble, 1 September 2026: 117 KiB"},
+		{"ArrowLeft", "Size, with trouble, 1 September 2026: 117 KiB"},
+		{"End", "Size, with trouble, 30 October 2026: 293 KiB"},
+	} {
+		arrow(step.key)
+		if got := eval[string](b, label); got != step.want {
+			t.Errorf("after %s: %q, want %q", step.key, got, step.want)
+		}
+	}
+	b.do(chromedp.KeyEvent("\r"))
+	b.until("the page behind the point", `location.pathname === "/jobs"`)
+
+	// A toast confirms; a dialog opens, closes by Escape, and gives the focus back.
+	b.do(chromedp.Navigate(p.url + "/dev/gallery"))
+	b.click(`button[data-toast]`)
+	b.until("the toast", `document.querySelector(".toasts[role=status] .toast").innerText === "The copy is pinned."`)
+	b.click(`button[data-dialog]`)
+	b.until("the dialog", `document.querySelector("dialog").open`)
+	b.do(chromedp.KeyEvent("\u001b"))
+	b.until("the dialog's end", `!document.querySelector("dialog").open && document.activeElement.matches("button[data-dialog]")`)
+}
