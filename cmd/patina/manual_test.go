@@ -201,6 +201,7 @@ func (d *desk) prepare(script string) {
 	for _, db := range d.sim.Databases() {
 		if (strings.HasSuffix(db.Name, "-restored") || strings.HasSuffix(db.Name, "-2")) && strings.Contains(script, "--to ") {
 			ok(d.t, d.sim.Delete(db.ID))
+			d.follow("patina databases sync")
 		}
 	}
 }
