@@ -77,4 +77,4 @@ db/reset: ## Forget the demo's data: the embedded Postgres, its bucket and accou
 	@rm -rf data && echo "removed ./data"
 
 setup:
-	@.ci/setup.sh postgres chromium node axe versitygw promrules
+	@.ci/setup.sh postgres chromium node axe versitygw promrules oidc

@@ -198,6 +198,8 @@ var homes = map[string][]string{
 	"github.com/yuin/goldmark/":              {"web/manual"},
 	"github.com/alexedwards/scs/":            {"web/auth"},
 	"github.com/alexedwards/argon2id":        {"web/auth"},
+	"github.com/coreos/go-oidc/":             {"web/auth"},
+	"golang.org/x/oauth2":                    {"web/auth"},
 	"github.com/spf13/":                      {"cmd"},
 	"github.com/BurntSushi/toml":             {"cmd"},
 	"github.com/prometheus/client_golang/":   {"web"},

@@ -8,6 +8,7 @@
 #   .ci/setup.sh axe                 axe-core, for the page tests
 #   .ci/setup.sh versitygw           an S3 server, for the bucket tests
 #   .ci/setup.sh pigz                a peer for make bench
+#   .ci/setup.sh oidc                an OpenID Connect issuer, for the sign-in tests
 #   .ci/setup.sh tools               golangci-lint and gofumpt, into .tools/bin
 #   .ci/setup.sh all                 everything
 set -euo pipefail
@@ -133,6 +134,9 @@ pigz() {
 	fi
 }
 
+# An OpenID Connect issuer, for the sign-in tests, which link it themselves.
+oidc() { (cd .ci/tools/oidc && go build -o /dev/null .); }
+
 tools() {
 	build_tool gofumpt
 	build_tool lint
@@ -141,7 +145,7 @@ tools() {
 if [ $# = 0 ]; then set -- all; fi
 for part in "$@"; do
 	case "$part" in
-	postgres | chromium | node | axe | versitygw | promrules | pigz | tools) "$part" ;;
+	postgres | chromium | node | axe | versitygw | promrules | pigz | oidc | tools) "$part" ;;
 	all)
 		postgres
 		chromium
@@ -149,6 +153,7 @@ for part in "$@"; do
 		axe
 		versitygw
 		promrules
+		oidc
 		tools
 		;;
 	*)

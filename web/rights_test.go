@@ -36,7 +36,7 @@ func TestEveryRouteUnauthenticated(t *testing.T) {
 	c = b.archived(c)[0]
 	job := b.job(backup.JobRunning, backup.ResultQueued, d)
 	b.restored(job, d, c)
-	open := map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /setup": true, "POST /setup": true, "GET /healthz": true, "GET /readyz": true, "GET /metrics": true, "GET /set-password": true, "POST /set-password": true}
+	open := map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /setup": true, "POST /setup": true, "GET /healthz": true, "GET /readyz": true, "GET /metrics": true, "GET /set-password": true, "POST /set-password": true, "GET /sign-in/sso": true, "GET /sign-in/callback": true}
 	if n := len(b.server.Routes()); n < 20 {
 		t.Fatalf("only %d routes were walked", n)
 	}

@@ -98,6 +98,8 @@ func (s *Server) table() []Route {
 		{"GET", "/openapi.json", auth.View, s.openapi, false},
 		{"GET", "/sign-in", auth.Public, s.auth.Form, false},
 		{"POST", "/sign-in", auth.Public, s.auth.SignIn, false},
+		{"GET", "/sign-in/sso", auth.Public, s.auth.Leave, false},
+		{"GET", auth.CallbackPath, auth.Public, s.auth.Return, false},
 		{"POST", "/sign-out", auth.View, s.auth.SignOut, false},
 		{"GET", "/setup", auth.Public, s.auth.SetupForm, false},
 		{"POST", "/setup", auth.Public, s.auth.Setup, false},

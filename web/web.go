@@ -54,6 +54,7 @@ type Config struct {
 	Cleanup        func(after time.Time) time.Time // the same for the cleanup
 	Keep           retention.Fixed                 // what the environment says of how long copies stay
 	Dev            bool                            // shows what serves development alone
+	Issuer         *auth.Issuer                    // whom people may sign in with too; nil for none
 	Interval       time.Duration                   // between two looks of an event stream; 1 s when 0
 }
 
@@ -120,6 +121,9 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.auth = auth.New(cfg.Store, cfg.Secret, s.secure, cfg.Clock)
+	if cfg.Issuer != nil {
+		s.auth.UseIssuer(*cfg.Issuer, cfg.PublicURL, cfg.Log)
+	}
 	s.streams = &history.Streams{Store: cfg.Store, Interval: cfg.Interval, Done: s.done}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.serveError

@@ -17,6 +17,7 @@ import (
 	"github.com/AutumnsGrove/Patina/backup/d1"
 	"github.com/AutumnsGrove/Patina/backup/retention"
 	"github.com/AutumnsGrove/Patina/jobs"
+	"github.com/AutumnsGrove/Patina/web/auth"
 )
 
 // Config is everything that the environment and patina.toml say. It is parsed
@@ -51,6 +52,7 @@ type Config struct {
 	StopTimeout time.Duration      // what running exports get when the process stops
 
 	Alerts AlertConfig
+	Issuer *auth.Issuer // of single sign-on; nil for none
 
 	Databases []backup.Database // from patina.toml; an empty ID is looked up by name
 	Include   []string          // globs of the names that discovery takes; none: all
@@ -125,6 +127,7 @@ func loadConfig(env lookup, file string) *Config {
 	c.TrustedProxies = c.networks("PATINA_TRUSTED_PROXIES", get("PATINA_TRUSTED_PROXIES"))
 	c.loadAlerts(get)
 	c.Keep = c.loadKeep(get)
+	c.Issuer = c.loadIssuer(get)
 	c.check()
 	c.readFile(file)
 	return c

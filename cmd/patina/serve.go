@@ -233,7 +233,7 @@ func (in *installation) newWeb(bucket object.Bucket, r *jobs.Runner, addr net.Ad
 		Nightly: func(after time.Time) time.Time { nightly, _ := r.Next(after); return nightly },
 		Weekly:  func(after time.Time) time.Time { _, weekly := r.Next(after); return weekly },
 		Drill:   func(after time.Time) time.Time { at, _ := jobs.NextRun(in.cfg.Drill, after); return at },
-		Cleanup: r.NextCleanup, Keep: in.cfg.Keep, Dev: in.dev,
+		Cleanup: r.NextCleanup, Keep: in.cfg.Keep, Dev: in.dev, Issuer: in.cfg.Issuer,
 	})
 }
 

@@ -38,6 +38,10 @@ var settings = []struct {
 		{"PATINA_SECRET_PREVIOUS", "the secret of before, which still opens what it sealed while that is sealed anew at start", ""},
 		{"PATINA_BOOTSTRAP_TOKEN", "at the first start an admin API token of this value is made; revoked, it does not come back", ""},
 		{"PATINA_TRUSTED_PROXIES", "addresses and networks whose X-Forwarded-For counts", ""},
+		{"PATINA_OIDC_ISSUER", "an OpenID Connect issuer that people may sign in with too, as it names itself: `https://id.example.org`", ""},
+		{"PATINA_OIDC_CLIENT_ID", "how the issuer knows Patina", ""},
+		{"PATINA_OIDC_CLIENT_SECRET", "the client's secret; without one, PKCE alone protects the code", ""},
+		{"PATINA_OIDC_ALLOWED", "whom the issuer lets in, and as what: see [Single sign-on](operating.md#single-sign-on)", ""},
 	}},
 	{"When, and how much", []setting{
 		{"PATINA_NIGHTLY", "when the nightly run is due, as a cron spec in UTC; one that is due twice on a date is refused", "`0 3 * * *`"},

@@ -30,6 +30,7 @@ type Service struct {
 	limit    *Limiter
 	clock    func() time.Time
 	secret   []byte
+	single   *single // nil without single sign-on
 }
 
 // New makes the service. Secure tells whether browsers reach us by https: only

@@ -39,7 +39,7 @@ func (s *Service) signInForm(c echo.Context, status int, problem, next string) e
 		return err
 	}
 	p := ui.Chrome{Title: "Sign in", Plain: true}
-	return ui.Render(c, status, signInPage(p, problem, next, first))
+	return ui.Render(c, status, signInPage(p, problem, next, s.issuerName(), first))
 }
 
 // SignIn is POST /sign-in. Whether a name exists shows neither in what is
@@ -109,4 +109,12 @@ func (s *Service) SignOut(c echo.Context) error {
 	}
 	s.sessions.WriteSessionCookie(c.Request().Context(), c.Response(), "", time.Time{})
 	return ui.Go(c, "/sign-in")
+}
+
+// issuerName is what the sign-in page calls the issuer; "" without one.
+func (s *Service) issuerName() string {
+	if s.single == nil {
+		return ""
+	}
+	return ui.Name(s.single.issuer.Name())
 }
