@@ -310,6 +310,7 @@ type listRow struct {
 	Name, Href, Description, Why string
 	Mark                         ui.Mark
 	Priority, Note               string
+	Proven                       string // what is known of the newest proven one, where it is another
 	Copy                         ui.Moment
 	Size                         string
 }
@@ -340,6 +341,12 @@ func viewList(list []backup.Standing, q url.Values, next string, now time.Time) 
 		}
 		if s.Newest != nil {
 			r.Copy, r.Size = ui.Ago(s.Newest.TakenAt, now), ui.Bytes(s.Newest.Size)
+			switch {
+			case s.Proven == nil:
+				r.Proven = "none is proven"
+			case s.Proven.ID != s.Newest.ID:
+				r.Proven = "newest proven: " + ui.Ago(s.Proven.TakenAt, now).Word
+			}
 		}
 		if s.Database.Paused {
 			r.Note = "paused"

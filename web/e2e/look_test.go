@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -13,6 +14,7 @@ func TestFilters(t *testing.T) {
 	p := demo(t)
 	b := open(t, true)
 	b.signIn(p)
+	pinned(b, p)
 	for _, list := range []struct{ path, choice, value, rows, none string }{
 		{"/list", "kind", "manual", "#copies tbody tr", "No copy is like that."},
 		{"/jobs", "status", "failed", "#jobs tbody tr", "No job is like that."},
@@ -81,4 +83,21 @@ func TestCharts(t *testing.T) {
 	b.until("the dialog", `document.querySelector("dialog").open`)
 	b.do(chromedp.KeyEvent("\u001b"))
 	b.until("the dialog's end", `!document.querySelector("dialog").open && document.activeElement.matches("button[data-dialog]")`)
+}
+
+// pinned takes the newest proven copy away from the overview by one click, and
+// pins one: the next page says that it is done.
+func pinned(b *tab, p *program) {
+	b.t.Helper()
+	copyID := eval[string](b, `new URL(document.querySelector("a[download][href*=groveauth]").href).searchParams.get("backup")`)
+	b.click(`a[download][href*="groveauth"]`)
+	sum := b.downloaded()
+	b.do(chromedp.Navigate(p.url + "/backups/" + copyID))
+	if text := b.text(); !strings.Contains(text, sum) {
+		b.t.Errorf("the file's hash is %s, and the copy's page says\n%s", sum, text)
+	}
+	b.click(`form[action$="/pin"] button`)
+	b.until("the word that it is pinned", `document.querySelector(".toast")?.innerText === "It is pinned, and kept for good."`)
+	b.do(chromedp.Reload())
+	b.until("the same page, which says it once", `document.querySelector(".toast") === null && /Unpin/.test(document.querySelector("main").innerText)`)
 }

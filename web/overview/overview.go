@@ -141,7 +141,7 @@ func (h *Handler) read(ctx context.Context, s *store.Store, ids []string, ch cho
 		return f, err
 	}
 	worst := all
-	worst.States, worst.Limit = []string{string(ui.Failed), string(ui.Attention)}, mostAttention
+	worst.States, worst.Limit = []string{string(ui.Failed), string(ui.Attention), string(ui.Unknown)}, mostAttention
 	if f.Worst, _, err = s.StandingPage(ctx, worst); err != nil {
 		return f, err
 	}

@@ -8,7 +8,6 @@ package overview
 
 import (
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -139,13 +138,11 @@ func view(f facts, who ui.Who) model {
 		m.Rows = append(m.Rows, rowOf(s, f.Days[s.Database.ID], state, ui.Name(s.Database.Name), "/databases/"+ui.Ref(s.Database.Name, s.Database.ID), f))
 	}
 	m.choose(f)
+	var days []ui.Day
 	for _, r := range m.Rows {
-		for _, mark := range ui.Legend(r.Days) {
-			if !slices.Contains(m.Legend, mark) {
-				m.Legend = append(m.Legend, mark)
-			}
-		}
+		days = append(days, r.Days...)
 	}
+	m.Legend = ui.Legend(days)
 	m.Strip = strip(f)
 	return m
 }

@@ -30,7 +30,7 @@ func of(f facts, list ...backup.Standing) facts {
 	for _, s := range list {
 		state, _ := ui.StateOf(s, now)
 		f.Sums.States[string(state)]++
-		if state == ui.Failed || state == ui.Attention {
+		if state == ui.Failed || state == ui.Attention || state == ui.Unknown {
 			f.Worst = append(f.Worst, s)
 		}
 		if s.Database.GoneAt != nil {
@@ -158,7 +158,7 @@ func TestRows(t *testing.T) {
 	if len(m.Rows) != 3 || m.Rows[0].Name != "a" {
 		t.Fatalf("rows are %+v", m.Rows)
 	}
-	if len(m.Attention) != 1 || m.Attention[0].Name != "a" {
+	if len(m.Attention) != 2 || m.Attention[0].Name != "a" || m.Attention[1].Text != "No copy yet." {
 		t.Errorf("attention is %+v", m.Attention)
 	}
 	// What is handed out is the newest that is proven, and the newer one is told of.
