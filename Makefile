@@ -15,7 +15,7 @@ FUZZTIME ?= 30s
 MINUTES  ?= 60
 BENCH    ?=
 
-.PHONY: help run build test e2e faults fuzz soak bench lint fmt generate db/reset setup
+.PHONY: help run build image test e2e faults fuzz soak bench lint fmt generate db/reset setup
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9\/]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ run: ## Start the demo: everything embedded, a first backup, the dashboard on :8
 build: ## Build bin/patina
 	@mkdir -p bin
 	@$(GOBUILD) -o bin/patina ./cmd/patina
+
+image: ## Build the image from the Dockerfile, without Docker, and try it (root, Debian)
+	@.ci/setup.sh postgres versitygw
+	@.ci/image.sh
+	go test -tags image -count=1 -timeout 10m -run Image ./cmd/patina
 
 test: setup ## Run every test, after setting up what they need
 	go test -p 2 -timeout 20m ./...

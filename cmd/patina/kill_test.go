@@ -60,8 +60,26 @@ type rig struct {
 	addr     string
 	env      []string
 	flags    []string
-	log      *bytes.Buffer
+	log      *syncBuffer
 	watch    atomic.Pointer[func(*http.Request) (after func())] // sees each request to the account
+}
+
+// syncBuffer collects what several processes write.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 const rigToken = "patina_0123456789abcdef0123456789abcdef"
@@ -106,7 +124,7 @@ func newRig(t *testing.T, s3 bool) *rig {
 			}
 		}
 	}
-	r := &rig{t: t, binary: binary, sim: sim, database: storetest.EmptyURL(t), addr: freeAddr(t), log: &bytes.Buffer{}}
+	r := &rig{t: t, binary: binary, sim: sim, database: storetest.EmptyURL(t), addr: freeAddr(t), log: &syncBuffer{}}
 	api := sim.Handler()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if watch := r.watch.Load(); watch != nil {

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// held makes every export of the rig's account wait within its rows until it
-// is let go; reached tells how many wait.
-func held(r *rig) (reached func() int, release func()) {
+// held makes every export of the rig's account wait within the rows of a table
+// until it is let go; reached tells how many wait.
+func (r *rig) held(table string) (reached func() int, release func()) {
 	gate := make(chan struct{})
 	var mu sync.Mutex
 	waiting := map[string]bool{}
 	r.sim.Faults().Hook = func(id, sql string) {
-		if !strings.Contains(sql, `"t"`) { // only the rows of the table, not the schema
+		if !strings.Contains(sql, `"`+table+`"`) { // only its rows, not the schema
 			return
 		}
 		mu.Lock()
@@ -44,7 +44,7 @@ func (r *rig) exit(cmd *exec.Cmd, d time.Duration) int {
 func TestStopLetsExportsFinish(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, false)
-	reached, release := held(r)
+	reached, release := r.held("t")
 	defer release()
 	cmd := r.serve("")
 	r.wait(time.Minute, "both exports", func() bool { return reached() == 2 })
@@ -77,7 +77,7 @@ func TestStopHandsBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, false)
 	r.env = append(r.env, "PATINA_STOP_TIMEOUT=1s")
-	reached, release := held(r)
+	reached, release := r.held("t")
 	defer release()
 	cmd := r.serve("")
 	r.wait(time.Minute, "both exports", func() bool { return reached() == 2 })
@@ -110,7 +110,7 @@ func TestStopHandsBack(t *testing.T) {
 func TestStopTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, false)
-	reached, release := held(r)
+	reached, release := r.held("t")
 	defer release()
 	cmd := r.serve("")
 	r.wait(time.Minute, "both exports", func() bool { return reached() == 2 })
