@@ -128,6 +128,7 @@ func newS3(aw aws.Config, name, forPeople, endpoint string, cfg Config) Bucket {
 		}
 		// R2 sends no 100 Continue: each part would wait a second for it.
 		o.ContinueHeaderThresholdBytes = -1
+		leaveEncodingUnsigned(o)
 		o.HTTPClient = web
 	})
 	return &s3Bucket{client, name, forPeople, endpoint, web}

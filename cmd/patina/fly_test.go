@@ -75,8 +75,8 @@ func readFly(t *testing.T) (flyFile, string) {
 	return f, text
 }
 
-// settings are the names that the program looks for in the environment.
-func settings() map[string]bool {
+// settingNames are the names that the program looks for in the environment.
+func settingNames() map[string]bool {
 	asked := map[string]bool{}
 	loadConfig(func(name string) (string, bool) { asked[name] = true; return "", false }, "")
 	return asked
@@ -124,7 +124,7 @@ func TestFly(t *testing.T) {
 			t.Errorf("%s reads %q, and the image holds another file", name, file)
 		}
 	}
-	known := settings()
+	known := settingNames()
 	for name := range f.Env {
 		if !known[name] {
 			t.Errorf("[env] %s is no setting", name)
@@ -186,7 +186,7 @@ func TestFly(t *testing.T) {
 // The guide to deploying names settings and commands that are there.
 func TestDeployGuide(t *testing.T) {
 	t.Parallel()
-	text, known := root(t, "docs/deploy.md"), settings()
+	text, known := root(t, "docs/deploy.md"), settingNames()
 	names := regexp.MustCompile(`\b(?:PATINA|CLOUDFLARE|R2|DISCORD|DATABASE)_[A-Z0-9_]+`).FindAllString(text, -1)
 	for _, name := range names {
 		if !known[name] {

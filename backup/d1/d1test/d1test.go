@@ -24,12 +24,19 @@ import (
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup/d1"
+	"github.com/AutumnsGrove/Patina/backup/object"
 )
 
 // The engine's one account.
 const (
 	AccountID = "d1test"
 	Token     = "d1test-token" //nolint:gosec // of an engine on the loopback interface
+)
+
+// The engine's one bucket of R2, by its S3 face.
+const (
+	bucketKey    = "d1test"
+	bucketSecret = "d1test-secret" //nolint:gosec // likewise
 )
 
 // Pieces begins the names of databases whose imports commit in pieces, nearly
@@ -58,6 +65,12 @@ func Start(t testing.TB) *Engine {
 
 // URL is the base URL of the API: up to, without, /accounts.
 func (e *Engine) URL() string { return e.url }
+
+// Bucket gives the URL of the engine's bucket of R2, and the key to it. Tests of
+// one process share it.
+func (e *Engine) Bucket() (string, object.Config) {
+	return "s3://bucket?region=auto&endpoint=" + e.url + "/cdn-cgi/local/r2/s3", object.Config{R2AccessKeyID: bucketKey, R2SecretAccessKey: bucketSecret}
+}
 
 // Client gives a client of the account, without a limit of rate.
 func (e *Engine) Client(t testing.TB) *d1.Client {
@@ -108,7 +121,7 @@ func run(dir string) (*Engine, error) {
 	if err := install(dir); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(filepath.Join(dir, "node_modules", "node", "bin", "node"), filepath.Join(dir, "run.mjs"), AccountID, Token)
+	cmd := exec.Command(filepath.Join(dir, "node_modules", "node", "bin", "node"), filepath.Join(dir, "run.mjs"), AccountID, Token, bucketKey, bucketSecret)
 	cmd.Dir = dir
 	var log safeBuffer
 	cmd.Stderr = &log

@@ -40,6 +40,9 @@ const mf = new Miniflare({
   durableObjectsPersist: folder,
   bindings: { ACCOUNT: process.argv[2], TOKEN: process.argv[3] },
   serviceBindings: { FILES: files },
+  // R2 as miniflare has it, with its S3 face under /cdn-cgi/local/r2/s3.
+  r2Buckets: { BUCKET: { id: "bucket", s3Credentials: { accessKeyId: process.argv[4], secretAccessKey: process.argv[5] } } },
+  r2Persist: join(folder, "r2"),
 });
 
 let ending;
