@@ -70,7 +70,7 @@ func (r *Runner) watchLong(ctx context.Context, s *store.Store, t thresholds) er
 // ended, if it is stale then.
 func (r *Runner) watchStale(ctx context.Context, s *store.Store) error {
 	now := r.now()
-	standings, err := s.Standings(ctx, store.DatabaseFilter{})
+	standings, err := s.Glances(ctx, store.DatabaseFilter{})
 	if err != nil {
 		return err
 	}

@@ -146,6 +146,13 @@ type CopyTotals struct {
 	Bytes  int64 // as stored
 }
 
+// MoreCopiesThan tells whether more than n copies are listed, without counting
+// them all.
+func (s *Store) MoreCopiesThan(ctx context.Context, n int) (more bool, err error) {
+	err = s.db.QueryRow(ctx, "SELECT count(*) > $1 FROM (SELECT FROM backup_inventory WHERE deleted_at IS NULL LIMIT $1 + 1) listed", n).Scan(&more)
+	return more, wrapErr("count the backups", err)
+}
+
 // CopyTotals sums the copies of each kind; one that has none is missing.
 func (s *Store) CopyTotals(ctx context.Context) (map[backup.CopyKind]CopyTotals, error) {
 	rows, err := s.db.Query(ctx, "SELECT kind, count(*), sum(size_bytes)::bigint FROM backup_inventory WHERE deleted_at IS NULL GROUP BY kind")

@@ -46,22 +46,11 @@ type ResultTotals struct {
 
 // ResultTotals sums every result that has ended.
 func (s *Store) ResultTotals(ctx context.Context) (ResultTotals, error) {
-	t := ResultTotals{ByStatus: map[backup.ResultStatus]int64{backup.ResultSuccess: 0, backup.ResultFailed: 0, backup.ResultSkipped: 0}}
-	rows, err := s.db.Query(ctx, `SELECT status, count(*), sum(requests)::bigint, sum(retries)::bigint, sum(rows_read)::bigint, sum(bytes_received)::bigint
-		FROM backup_results WHERE status IN ('success', 'failed', 'skipped') GROUP BY status`)
-	if err != nil {
-		return t, wrapErr("sum the results", err)
-	}
-	var status backup.ResultStatus
-	var n int64
-	var c backup.Cost
-	_, err = pgx.ForEachRow(rows, []any{&status, &n, &c.Requests, &c.Retries, &c.RowsRead, &c.Bytes}, func() error {
-		t.ByStatus[status] = n
-		t.Cost.Requests += c.Requests
-		t.Cost.Retries += c.Retries
-		t.Cost.RowsRead += c.RowsRead
-		t.Cost.Bytes += c.Bytes
-		return nil
-	})
+	t := ResultTotals{ByStatus: map[backup.ResultStatus]int64{}}
+	var success, failed, skipped int64
+	err := s.db.QueryRow(ctx, `SELECT coalesce(sum(succeeded), 0)::bigint, coalesce(sum(failed), 0)::bigint, coalesce(sum(skipped), 0)::bigint,
+			coalesce(sum(requests), 0)::bigint, coalesce(sum(retries), 0)::bigint, coalesce(sum(rows_read), 0)::bigint, coalesce(sum(bytes_received), 0)::bigint
+		FROM database_standing`).Scan(&success, &failed, &skipped, &t.Cost.Requests, &t.Cost.Retries, &t.Cost.RowsRead, &t.Cost.Bytes)
+	t.ByStatus[backup.ResultSuccess], t.ByStatus[backup.ResultFailed], t.ByStatus[backup.ResultSkipped] = success, failed, skipped
 	return t, wrapErr("sum the results", err)
 }

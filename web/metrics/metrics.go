@@ -91,7 +91,7 @@ type series struct {
 
 func (h *Handler) look(ctx context.Context) (*snapshot, error) {
 	s := &snapshot{version: h.Version}
-	standings, err := h.Store.Standings(ctx, store.DatabaseFilter{})
+	standings, err := h.Store.Glances(ctx, store.DatabaseFilter{})
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,7 @@ type retentionJSON struct {
 	NextCleanup *time.Time         `json:"next_cleanup_at"`
 	Copies      int                `json:"copies_to_delete"`
 	Archives    int                `json:"archives_to_delete"`
+	Planned     bool               `json:"planned"` // false where so many copies are stored that a plan is made with ?plan=true alone
 	Plan        []retention.Entry  `json:"plan"`
 	LastRun     *retention.Report  `json:"last_run"`
 }
@@ -66,8 +67,15 @@ type facts struct {
 	report  *retention.Report
 	cleanup *time.Time
 	running string // the cleanup that is under way; "" for none
+
+	unplanned bool // there are so many copies that a plan is made when asked for
 }
 
+// mostPlanned is from how many stored copies on a plan is made only when somebody
+// asks for it: it looks at each of them.
+const mostPlanned = 20_000
+
+// load makes the plan, and gathers what stands beside it.
 func (h *Handler) load(ctx context.Context) (facts, error) {
 	var f facts
 	var err error
@@ -75,6 +83,32 @@ func (h *Handler) load(ctx context.Context) (facts, error) {
 		return f, err
 	}
 	f.plan, f.next = retention.Cautious(f.h, f.want, f.state, h.Clock())
+	return h.beside(ctx, f)
+}
+
+// unplanned gathers what there is without a plan.
+func (h *Handler) unplanned(ctx context.Context) (facts, error) {
+	f := facts{unplanned: true}
+	var err error
+	if f.want, err = retention.Wanted(ctx, h.Store, h.Keep); err != nil {
+		return f, err
+	}
+	if _, err = h.Store.Setting(ctx, retention.StateSetting, &f.state); err != nil {
+		return f, err
+	}
+	f.next.Pending = f.state.Pending
+	reason, frozen, err := h.Store.RetentionFrozen(ctx)
+	if err != nil {
+		return f, err
+	}
+	if frozen {
+		f.h.Frozen = "retention is frozen: " + strings.TrimSuffix(reason, ".")
+	}
+	return h.beside(ctx, f)
+}
+
+// beside adds the last run, the next, and the one under way.
+func (h *Handler) beside(ctx context.Context, f facts) (facts, error) {
 	var rep retention.Report
 	found, err := h.Store.Setting(ctx, retention.ReportSetting, &rep)
 	if err != nil {
@@ -109,11 +143,19 @@ func (h *Handler) Retention(c echo.Context) error {
 	if err := everything(c); err != nil {
 		return err
 	}
-	f, err := h.load(c.Request().Context())
+	ctx, all := c.Request().Context(), c.QueryParam("all") == "true"
+	load := h.load
+	if c.QueryParam("plan") != "true" && !all {
+		if many, err := h.Store.MoreCopiesThan(ctx, mostPlanned); err != nil {
+			return err
+		} else if many {
+			load = h.unplanned
+		}
+	}
+	f, err := load(ctx)
 	if err != nil {
 		return err
 	}
-	all := c.QueryParam("all") == "true"
 	p := auth.Chrome(c, "Retention", "settings")
 	if f.running != "" {
 		p.Refresh = 3
@@ -124,7 +166,7 @@ func (h *Handler) Retention(c echo.Context) error {
 func (h *Handler) answer(f facts, all bool) retentionJSON {
 	out := retentionJSON{
 		Policy: policyJSON{f.want, h.fixed()}, InForce: f.state.InForce, Frozen: f.h.Frozen, Held: f.plan.Held,
-		Pending: f.next.Pending, NextCleanup: f.cleanup, Plan: f.plan.Entries(f.h, all), LastRun: f.report,
+		Pending: f.next.Pending, NextCleanup: f.cleanup, Planned: !f.unplanned, Plan: f.plan.Entries(f.h, all), LastRun: f.report,
 	}
 	if f.plan.Held != "" {
 		out.Pending = f.state.Pending

@@ -30,6 +30,8 @@ type model struct {
 	More    string
 	All     bool
 	Last    *last
+
+	Unplanned bool // the plan is made when asked for
 }
 
 type pending struct{ Why, Since, Until, ConfirmedBy string }
@@ -77,7 +79,11 @@ func (h *Handler) view(f facts, all bool) model {
 		next := ui.Clock(*f.cleanup)
 		m.Next = &next
 	}
-	m.Summary = summary(f.plan, f.h)
+	if m.Unplanned = f.unplanned; m.Unplanned {
+		m.Summary = "More than " + ui.Count(mostPlanned) + " copies are stored. What a cleanup would do with each is worked out when you ask; it takes some seconds."
+	} else {
+		m.Summary = summary(f.plan, f.h)
+	}
 	entries := f.plan.Entries(f.h, all)
 	for _, e := range entries[:min(len(entries), shownEntries)] {
 		m.Rows = append(m.Rows, rowOf(e))
