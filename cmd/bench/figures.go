@@ -27,6 +27,7 @@ var figures = []figure{
 	{"archive", archiveFigure},
 	{"start", startFigure},
 	{"pages", pagesFigure},
+	{"fleet", fleetFigure},
 }
 
 // account makes a simulated account over copies of SQLite files.

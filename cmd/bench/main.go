@@ -47,6 +47,7 @@ type bench struct {
 	databases int  // in the history behind the pages
 	keep      bool // that history, for the next run
 
+	fleet   int    // databases of the largest fleet; 0: all of them
 	profile string // file for a CPU profile of the last child; "" for none
 
 	accounts map[*d1sim.Account]string // and their folders
@@ -72,6 +73,7 @@ func main() {
 	flag.Int64Var(&b.huge, "huge", 10<<30, "bytes of the generated stream")
 	flag.IntVar(&b.databases, "databases", 5000, "databases in the history behind the pages, 400 results each")
 	flag.BoolVar(&b.keep, "keep", false, "keep that history between runs (gigabytes)")
+	flag.IntVar(&b.fleet, "fleet", 0, "databases of the largest fleet; 0: all fleets")
 	flag.StringVar(&b.profile, "profile", "", "file for a CPU profile of the last of our processes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
