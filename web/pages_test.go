@@ -362,3 +362,57 @@ func TestAuditPage(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// Each operation says what it does and shows it: an example of what is sent and of
+// what comes back, which is what its schema says.
+func TestOpenAPIExamples(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromData(docs.OpenAPI)
+	must(t, err)
+	if doc.OpenAPI != "3.1.0" {
+		t.Errorf("it is OpenAPI %s", doc.OpenAPI)
+	}
+	names, shown := map[string]bool{}, 0
+	example := func(what string, content openapi3.Content) {
+		media := content.Get("application/json")
+		if media == nil || media.Schema == nil || media.Schema.Ref == "" && media.Schema.Value.IsEmpty() {
+			return
+		}
+		if media.Example == nil {
+			t.Errorf("%s has no example", what)
+			return
+		}
+		shown++
+		if err := doc.ValidateSchemaJSON(media.Schema.Value, media.Example); err != nil {
+			t.Errorf("the example of %s: %v", what, err)
+		}
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			what := method + " " + path
+			if op.OperationID == "" || names[op.OperationID] || len(op.Summary) < 8 {
+				t.Errorf("%s has no name of its own, or does not say what it does", what)
+			}
+			names[op.OperationID] = true
+			for _, p := range op.Parameters {
+				if p.Value.Description == "" {
+					t.Errorf("%s does not say what %s is", what, p.Value.Name)
+				}
+			}
+			if op.RequestBody != nil {
+				example("what "+what+" is sent", op.RequestBody.Value.Content)
+			}
+			for status, r := range op.Responses.Map() {
+				if *r.Value.Description == "" {
+					t.Errorf("%s does not say what %s means", what, status)
+				}
+				if strings.HasPrefix(status, "2") && path != "/openapi.json" {
+					example("what "+what+" answers", r.Value.Content)
+				}
+			}
+		}
+	}
+	if shown < 60 {
+		t.Errorf("only %d examples were looked at", shown)
+	}
+}

@@ -135,7 +135,11 @@ func (h *Handler) start(c echo.Context, copyID string, rs *backup.Restore, sum s
 		return ui.Go(c, at)
 	}
 	c.Response().Header().Set(echo.HeaderLocation, at)
-	return c.JSON(http.StatusAccepted, map[string]any{"job_id": s.JobID, "status": s.Status, "databases": s.Databases, "url": at})
+	names := s.Databases
+	if names == nil {
+		names = []string{}
+	}
+	return c.JSON(http.StatusAccepted, map[string]any{"job_id": s.JobID, "status": s.Status, "databases": names, "url": at})
 }
 
 // load gives the restore of a path that whoever asks may see.
