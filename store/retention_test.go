@@ -88,6 +88,19 @@ func TestDailyNeedsItsArchive(t *testing.T) {
 	if _, err := s.DropCopy(ctx, old, "old", t0.AddDate(0, 0, 90)); !errors.Is(err, backup.ErrConflict) {
 		t.Errorf("in a damaged archive: %v", err)
 	}
+	// Whatever a row says that it lies in, the archive itself is looked at.
+	for _, column := range []string{"quarantined_at", "deleted_at"} {
+		for _, q := range []string{
+			"UPDATE archives SET quarantined_at = NULL, deleted_at = NULL", "UPDATE archives SET " + column + " = now()", "UPDATE backup_inventory SET archived_in = '2026-W48' WHERE id = '" + old + "'",
+		} {
+			if _, err := s.Pool().Exec(ctx, q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.DropCopy(ctx, old, "old", t0.AddDate(0, 0, 90)); !errors.Is(err, backup.ErrConflict) || !strings.Contains(err.Error(), "no verified archive") {
+			t.Errorf("in an archive with %s: %v", column, err)
+		}
+	}
 }
 
 // TestArchiveWithTheLastCopy: an archive stays while it alone holds what its
