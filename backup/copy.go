@@ -120,6 +120,7 @@ type Copy struct {
 	BookmarkBefore string // Time Travel bookmarks; "" where there are none
 	BookmarkAfter  string
 	Compression    Compression
+	Redactions     []string // what it leaves out, as its manifest says it
 	Proof          ProofState
 	ProvenAt       *time.Time
 	ProofError     string

@@ -53,4 +53,6 @@ type Database struct {
 	FirstSeenAt   time.Time     //
 	LastSeenAt    time.Time     // when discovery last found it in the account
 	GoneAt        *time.Time    // when discovery found it missing; nil while it is there
+	Redact        []Redaction   // what its copies leave out
+	RedactFixed   bool          // patina.toml says it
 }

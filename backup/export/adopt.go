@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -33,9 +35,12 @@ func adopt(ctx context.Context, src source.Source, dst object.Bucket, req Reques
 	if id := src.Describe().ID; found.DatabaseID != id {
 		return nil, backup.Errorf(backup.ErrCorrupt, "%s is a dump of the database %s, not of %s", key, found.DatabaseID, id)
 	}
+	if !backup.SameRedactions(found.Redactions, backup.RedactionTexts(req.Redact)) {
+		return nil, &otherRules{found.Redactions}
+	}
 	old, err := ReadManifest(ctx, dst, key)
 	switch {
-	case err == nil && old.SHA256 == found.SHA256 && old.DatabaseID == found.DatabaseID && old.Key == key:
+	case err == nil && old.SHA256 == found.SHA256 && slices.Equal(old.Redactions, found.Redactions) && old.DatabaseID == found.DatabaseID && old.Key == key:
 		return old, nil
 	case err != nil && !errors.Is(err, backup.ErrNotFound) && !errors.Is(err, backup.ErrCorrupt):
 		return nil, err
@@ -44,6 +49,20 @@ func adopt(ctx context.Context, src source.Source, dst object.Bucket, req Reques
 	found.Trigger, found.Kind, found.Date, found.Version = req.Trigger, req.Kind, req.Date, req.Version
 	return found, putManifest(ctx, dst, req, found)
 }
+
+// otherRules says that a whole dump of the database lies at the key, which
+// leaves out something else than is asked for now. It counts as ErrCorrupt: a
+// dump that holds a secret must not pass for one that does not.
+type otherRules struct{ rules []string }
+
+func (e *otherRules) Error() string {
+	if len(e.rules) == 0 {
+		return "an earlier dump of this database in which nothing is redacted"
+	}
+	return "an earlier dump of this database, made under other rules of redaction (" + strings.Join(e.rules, ", ") + ")"
+}
+
+func (e *otherRules) Unwrap() error { return backup.ErrCorrupt }
 
 // ReadManifest reads the manifest beside an object.
 func ReadManifest(ctx context.Context, b object.Bucket, key string) (*backup.Manifest, error) {

@@ -32,6 +32,8 @@ type Request struct {
 	Version  string // of this program
 	Compress backup.Compression
 	Limits   Limits
+	Redact   []backup.Redaction // what is left out; a rule that does not fit the database ends the export
+	HashKey  []byte             // for the rule hash; see HashKey
 
 	Clock    func() time.Time
 	Progress func(backup.Progress)                      // called often, from the exporting goroutine; may be nil
@@ -127,10 +129,14 @@ func runInto(ctx context.Context, src source.Source, dst object.Bucket, req Requ
 }
 
 func foreign(k object.Key, err error) backup.Finding {
-	return backup.Finding{
-		Code: "key-taken", Object: k.String(), Serious: true,
-		Message: "an object that is not a whole dump of this database lies at its key and was left there: " + err.Error(),
+	f := backup.Finding{Code: "key-taken", Object: k.String(), Serious: true}
+	var other *otherRules
+	if errors.As(err, &other) {
+		f.Message = other.Error() + ": it lies at its key, was left there and is no copy in the catalogue; delete it where it must not be kept"
+		return f
 	}
+	f.Message = "an object that is not a whole dump of this database lies at its key and was left there: " + err.Error()
+	return f
 }
 
 // store makes a new object and its manifest.
@@ -210,7 +216,7 @@ func (r *run) manifest(out *outcome) *backup.Manifest {
 		Key: r.req.Key.String(), Size: out.sink.size, SHA256: out.sink.sum(c.SHA256),
 		SQLSize: c.Size, SQLSHA256: c.SHA256, BodySize: c.BodySize, BodySHA256: c.BodySHA256,
 		Compression: r.req.Compress, TableCount: c.Tables, Rows: c.Rows, Sections: sections(c),
-		ForeignKeys: out.foreignKeys, Findings: out.findings, Cost: r.cost, Version: r.req.Version,
+		ForeignKeys: out.foreignKeys, Findings: out.findings, Redactions: out.redactions, Cost: r.cost, Version: r.req.Version,
 	}
 	place(m.Sections, out.sink.members)
 	return m

@@ -15,7 +15,8 @@ type plan struct {
 	parts    []*part // in the order of the dump
 	extras   []extra
 	findings []backup.Finding
-	fks      bool // some table has a foreign key
+	fks      bool               // some table has a foreign key
+	redacted []backup.Redaction // as the schema spells the names
 }
 
 // extra is a short list that is read beside the tables: its query has one

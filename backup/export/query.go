@@ -80,12 +80,16 @@ type part struct {
 	key     []int  // places among the sources of the columns that page the table
 	keySQL  []string
 	desc    []bool
-	bare    bool             // only the definition is written, no rows
-	missing []missing        // tables that come later and that its foreign keys name
-	first   []string         // its own indexes that stand before its rows
-	indexes []string         // and behind them: other tables may reference them
-	watch   *watch           // over its rows; nil where nothing of them can trouble D1
-	refused []backup.Finding // why D1 would take no row of it
+	bare    bool                   // only the definition is written, no rows
+	missing []missing              // tables that come later and that its foreign keys name
+	first   []string               // its own indexes that stand before its rows
+	indexes []string               // and behind them: other tables may reference them
+	watch   *watch                 // over its rows; nil where nothing of them can trouble D1
+	refused []backup.Finding       // why D1 would take no row of it
+	redact  []backup.RedactionRule // what stands instead of each value, "" for itself; nil where nothing is redacted
+	hasher  *hasher                // nil where nothing is hashed
+	kept    []dump.Value           // the last row as the copy holds it
+	sums    [][]byte               // its hashes
 }
 
 // alias is the name of the table within a query: a column of the user's cannot
@@ -166,6 +170,9 @@ func (p *part) selects(q page) (statements []string, counts []int) {
 	var groups []group
 	g := group{}
 	for i, s := range p.sources {
+		if p.redact != nil && p.redact[i] == backup.RedactNull {
+			s = "NULL" // so that the value never leaves the database
+		}
 		name := "c" + strconv.Itoa(i)
 		out := output(name, p.modes[i])
 		size := len(s) + len(strings.Join(out, ","))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
@@ -35,6 +36,7 @@ type outcome struct {
 	before, after string
 	foreignKeys   int64
 	findings      []backup.Finding
+	redactions    []string
 }
 
 // Reasons to begin an attempt again. Only errTorn uses up one of the tries.
@@ -121,6 +123,9 @@ func (a *attempt) first(ctx context.Context) error {
 		a.out.findings = append(a.out.findings, noBookmark(b.err))
 	}
 	a.plan = newPlan(s, a.modes)
+	if err := a.plan.redact(a.req.Redact, a.req.HashKey); err != nil {
+		return err
+	}
 	if a.bulky {
 		for _, p := range a.plan.parts {
 			for i := range p.modes {
@@ -174,7 +179,7 @@ func (a *attempt) make(ctx context.Context, create func(context.Context) (object
 
 func (a *attempt) fill(ctx context.Context, s *sink) error {
 	snapshot := a.desc.OneTransaction || a.fits()
-	h := dump.Header{Database: a.desc.Name, DatabaseID: a.desc.ID, JobID: a.req.JobID, TakenAt: a.req.Clock(), Bookmark: a.out.before}
+	h := dump.Header{Database: a.desc.Name, DatabaseID: a.desc.ID, JobID: a.req.JobID, TakenAt: a.req.Clock(), Bookmark: a.out.before, Redactions: backup.RedactionTexts(a.plan.redacted)}
 	if snapshot {
 		h.Consistency = string(backup.Snapshot)
 	}
@@ -216,6 +221,10 @@ const maxImport = 5_000_000_000
 // found adds what was learned while the dump was written: of its rows, and of
 // what D1 would not take back.
 func (a *attempt) found() {
+	if rules := a.plan.redacted; len(rules) > 0 {
+		a.out.redactions = backup.RedactionTexts(rules)
+		a.out.findings = append(a.out.findings, leftOut(a.out.redactions))
+	}
 	for i, p := range a.plan.parts { // each has its section
 		if a.out.contents.Sections[i].Rows > 0 {
 			a.out.findings = append(a.out.findings, p.refused...)
@@ -230,6 +239,10 @@ func (a *attempt) found() {
 			Code: "import-too-large", Message: fmt.Sprintf("the dump has %d bytes, and D1 imports files of at most %d: it goes back in parts, a few tables each", n, int64(maxImport)),
 		})
 	}
+}
+
+func leftOut(rules []string) backup.Finding {
+	return backup.Finding{Code: "redacted", Message: "redacted on purpose, and not in this copy: " + strings.Join(rules, ", ")}
 }
 
 func orphans(n int64) backup.Finding {
@@ -257,6 +270,7 @@ func (a *attempt) writeRow(p *part) func([]dump.Value) error {
 		if a.rows++; a.rows >= tellRows {
 			a.tell()
 		}
+		row = p.apply(row)
 		if p.watch != nil {
 			p.watch.row(row)
 		}

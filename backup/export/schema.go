@@ -19,14 +19,14 @@ import (
 // left out: their columns may not be read.
 const (
 	askObjects = `SELECT type, hex(name), hex(tbl_name), hex(sql) FROM sqlite_schema ORDER BY rowid`
-	askTables  = `SELECT hex(name), type, wr FROM pragma_table_list WHERE schema = 'main'`
-	askColumns = `SELECT hex(l.name), hex(x.name), x.hidden, x.pk, hex(x.type) FROM pragma_table_list l, pragma_table_xinfo(l.name) x` +
+	askTables  = `SELECT hex(name), type, wr, strict FROM pragma_table_list WHERE schema = 'main'`
+	askColumns = `SELECT hex(l.name), hex(x.name), x.hidden, x.pk, hex(x.type), x."notnull", hex(x.dflt_value) FROM pragma_table_list l, pragma_table_xinfo(l.name) x` +
 		` WHERE l.schema = 'main' AND l.type IN (%s) AND l.name NOT LIKE '\_cf\_%%' ESCAPE '\' ORDER BY l.name, x.cid`
 	askParents = `SELECT hex(l.name), hex(f."table"), f.seq, hex(f."to"), hex(f."from") FROM pragma_table_list l, pragma_foreign_key_list(l.name) f` +
 		` WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE '\_cf\_%' ESCAPE '\' ORDER BY l.name, f.id, f.seq`
 	askKeys = `SELECT hex(l.name), x.cid, x."desc", hex(x.coll), i.seq, i.origin FROM pragma_table_list l, pragma_index_list(l.name) i, pragma_index_xinfo(i.name) x` +
 		` WHERE l.schema = 'main' AND l.type = 'table' AND l.name NOT LIKE '\_cf\_%' ESCAPE '\' AND i."unique" AND NOT i.partial AND x.key = 1 ORDER BY l.name, i.seq, x.seqno`
-	askOneTable = `SELECT hex(CAST(X'%s' AS TEXT)), hex(name), hidden, pk, hex(type) FROM pragma_table_xinfo(CAST(X'%[1]s' AS TEXT)) ORDER BY cid`
+	askOneTable = `SELECT hex(CAST(X'%s' AS TEXT)), hex(name), hidden, pk, hex(type), "notnull", hex(dflt_value) FROM pragma_table_xinfo(CAST(X'%[1]s' AS TEXT)) ORDER BY cid`
 )
 
 // entry is a row of sqlite_schema that has SQL.
@@ -36,10 +36,12 @@ type entry struct {
 
 // column is a column of a table.
 type column struct {
-	Name   string
-	Hidden int // 0 ordinary, 1 hidden in a virtual table, 2 and 3 generated
-	PK     int // position in the primary key, from 1; 0 for none
-	Type   string
+	Name    string
+	Hidden  int // 0 ordinary, 1 hidden in a virtual table, 2 and 3 generated
+	PK      int // position in the primary key, from 1; 0 for none
+	Type    string
+	NotNull bool
+	Default string // the expression; "" for none
 }
 
 // keyColumn is a column of an index that keeps a key unique.
@@ -54,6 +56,7 @@ type table struct {
 	Name, SQL    string
 	Virtual      bool
 	WithoutRowid bool
+	Strict       bool
 	Columns      []column
 	Key          []keyColumn   // empty for a rowid table whose key is the rowid, or that has none
 	Unique       [][]keyColumn // the unique indexes but for partial ones, the primary key's among them
@@ -171,7 +174,7 @@ func parseSchema(rows [][][]string) (*schema, error) {
 		if k == nil {
 			return nil, backup.Errorf(backup.ErrUnavailable, "the table %q is in sqlite_schema but not in pragma_table_list", o.Name)
 		}
-		t := &table{Name: o.Name, SQL: o.SQL, Virtual: k[0] == "virtual", WithoutRowid: k[1] == "1" && k[0] != "virtual"}
+		t := &table{Name: o.Name, SQL: o.SQL, Virtual: k[0] == "virtual", WithoutRowid: k[1] == "1" && k[0] != "virtual", Strict: k[2] == "1"}
 		byName[source.Fold(o.Name)] = t
 		if !internal(o.Name) {
 			s.Tables = append(s.Tables, t)
@@ -254,10 +257,11 @@ func (s *schema) addColumns(rows [][]string, byName map[string]*table) error {
 	for _, r := range rows {
 		var name string
 		var c column
-		if err := unhexAll([]string{r[0], r[1], r[4]}, &name, &c.Name, &c.Type); err != nil {
+		if err := unhexAll([]string{r[0], r[1], r[4], r[6]}, &name, &c.Name, &c.Type, &c.Default); err != nil {
 			return err
 		}
 		var err1, err2 error
+		c.NotNull = r[5] == "1"
 		c.Hidden, err1 = strconv.Atoi(r[2])
 		c.PK, err2 = strconv.Atoi(r[3])
 		if err := errors.Join(err1, err2); err != nil {

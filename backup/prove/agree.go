@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -36,7 +37,7 @@ func (p *Proof) agrees(m *backup.Manifest) error {
 		{"the label", consistency, string(m.Consistency)},
 		{"the bookmark before", bookmark, m.BookmarkBefore},
 		{"the bookmark after", c.Footer.BookmarkAfter, m.BookmarkAfter},
-		{"the number of redactions", len(h.Redactions), len(m.Redactions)},
+		{"what is redacted", strings.Join(h.Redactions, "; "), strings.Join(m.Redactions, "; ")},
 	} {
 		if x.got != x.want {
 			return corrupt("%s is %v, and the manifest says %v", x.what, x.got, x.want)

@@ -31,10 +31,11 @@ func (p *Proof) compare(ctx context.Context, path string, m *backup.Manifest, li
 	bookmark := p.Header.Bookmark
 	if m != nil {
 		bookmark = m.BookmarkBefore
-		if len(m.Redactions) > 0 {
-			p.Live.State, p.Live.Text = backup.SourceNotAsked, "not compared: the copy leaves out what was redacted"
-			return nil
-		}
+	}
+	rules, err := backup.ParseRedactions(p.Header.Redactions)
+	if err != nil {
+		p.Live.State, p.Live.Text = backup.SourceNotAsked, "not compared: what the copy leaves out cannot be read"
+		return nil
 	}
 	loaded, err := source.OpenFile(ctx, path)
 	if err != nil {
@@ -55,7 +56,19 @@ func (p *Proof) compare(ctx context.Context, path string, m *backup.Manifest, li
 		return inTime(ctx, err)
 	}
 	now.Of, copied.Of = "the source", "the copy"
-	return p.Live.judge(now, copied, bookmark)
+	err = p.Live.judge(now.Without(rules), copied.Without(rules), bookmark)
+	if len(rules) > 0 {
+		p.Live.Text += "; not compared, for the copy has them redacted: " + columnNames(rules)
+	}
+	return err
+}
+
+func columnNames(rules []backup.Redaction) string {
+	names := make([]string, len(rules))
+	for i, r := range rules {
+		names[i] = r.Name()
+	}
+	return strings.Join(names, ", ")
 }
 
 func (c *Comparison) judge(now, copied source.Summary, bookmark string) error {

@@ -116,7 +116,12 @@ func TestAgainstTheSource(t *testing.T) {
 	text, m = reheaded(t, text, m, "b1\n-- tables: ", "b1\n-- redacted: users.score → null\n-- tables: ")
 	m.Redactions = []string{"users.score → null"}
 	p, err := prove.Dump(t.Context(), bytes.NewReader(text), backup.Plain, m, prove.Options{Live: func(string, string) source.Source { return liveFile(t, "b1", changed...) }})
-	if err != nil || p.Live.State != backup.SourceNotAsked {
+	if err != nil || p.Live.State != backup.SourceEqual || !strings.Contains(p.Live.Text, "users.score") {
 		t.Errorf("redacted: %v, %+v", err, p.Live)
+	}
+	changed = append(changed, `UPDATE users SET name = name || '!' WHERE id = 2`)
+	p, err = prove.Dump(t.Context(), bytes.NewReader(text), backup.Plain, m, prove.Options{Live: func(string, string) source.Source { return liveFile(t, "b1", changed...) }})
+	if !errors.Is(err, backup.ErrCorrupt) || p.Live.State != backup.SourceDiffers {
+		t.Errorf("redacted, and another column changed: %v, %+v", err, p.Live)
 	}
 }

@@ -177,7 +177,7 @@ func (w *run) checkTravel(ctx context.Context) (backup.RestoreStep, error) {
 	w.r.Checks = []backup.Check{{Name: "readable", OK: true, Text: fmt.Sprintf("%d tables, %d rows", got.Tables, got.Rows)}}
 	w.r.Next = w.wayBack()
 	m := w.copy.Manifest
-	if m == nil || m.Consistency == backup.Fuzzy || m.BookmarkBefore != w.r.Bookmark {
+	if m == nil || len(m.Redactions) > 0 || m.Consistency == backup.Fuzzy || m.BookmarkBefore != w.r.Bookmark {
 		return backup.StepDone, nil
 	}
 	want, err := w.wanted(ctx)

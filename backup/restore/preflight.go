@@ -88,7 +88,12 @@ func Preview(ctx context.Context, cfg Config, copy Copy, r backup.Restore) (*Pla
 	if m := copy.Manifest; m != nil {
 		p.Bytes = m.SQLSize
 		for _, f := range m.Findings {
-			p.Notes = append(p.Notes, f.Message)
+			if f.Code != "redacted" { // said below, with what it means
+				p.Notes = append(p.Notes, f.Message)
+			}
+		}
+		if len(m.Redactions) > 0 {
+			p.Notes = append(p.Notes, "The copy is redacted: what is restored lacks "+strings.Join(m.Redactions, ", ")+". What relies on these columns, such as a sign-in by password, will not work with it.")
 		}
 		if m.Consistency == backup.Fuzzy {
 			p.Notes = append(p.Notes, "The copy is fuzzy: others wrote while it was taken, so its tables may not be of one moment.")
@@ -218,13 +223,21 @@ func (w *run) allowed() error {
 			Next: "Type the name of the database that will be overwritten.",
 		}
 	}
-	if m != nil && len(m.Redactions) > 0 && r.Target == backup.RestoreInPlace && len(r.Tables) == 0 {
-		return &backup.Error{
-			Kind: backup.ErrInvalid, Message: "the copy is redacted: in place it would overwrite what was left out of it; nothing was changed",
-			Next: "Restore it into a new database.",
-		}
+	if m != nil {
+		return w.whole(m.Redactions)
 	}
 	return nil
+}
+
+// whole refuses to put a redacted copy in the place of the whole database.
+func (w *run) whole(redactions []string) error {
+	if len(redactions) == 0 || w.r.Target != backup.RestoreInPlace || w.partial() {
+		return nil
+	}
+	return &backup.Error{
+		Kind: backup.ErrInvalid, Message: "the copy is redacted (" + strings.Join(redactions, ", ") + "): in place it would overwrite what was left out of it; nothing was changed",
+		Next: "Restore it into a new database, or single tables beside the old ones.",
+	}
 }
 
 // locate finds the target in the account: a new one must not be there, any
@@ -294,6 +307,13 @@ func notForD1(why string) error {
 func (w *run) survey(ctx context.Context, lint *dump.Linter) (c dump.Contents, err error) {
 	err = w.read(ctx, func(r io.Reader) error {
 		d := dump.NewReader(r, dump.ReaderOptions{})
+		h, err := d.Header()
+		if err == nil {
+			err = w.whole(h.Redactions) // a file may come without its manifest
+		}
+		if err != nil {
+			return err
+		}
 		for {
 			s, err := d.Next()
 			if errors.Is(err, io.EOF) {

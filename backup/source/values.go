@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/AutumnsGrove/Patina/backup"
 )
 
 // Summary is what a database's values add up to: enough to know, without
@@ -55,6 +57,31 @@ type ColumnValues struct {
 	Low      int64  `json:"sum_low"`  // of their lower 32 bits, unsigned
 	Bytes    int64  `json:"bytes"`    // of texts and blobs
 	Content  int64  `json:"content"`  // of a checksum of each value, weighted by the row it stands in
+}
+
+// Without gives the summary without the redacted columns: what is left of a
+// redacted copy's is what its source has there.
+func (a Summary) Without(rules []backup.Redaction) Summary {
+	if len(rules) == 0 {
+		return a
+	}
+	redacted := map[string]bool{}
+	for _, r := range rules {
+		redacted[r.Key()] = true
+	}
+	a.Tables = slices.Clone(a.Tables)
+	for i, t := range a.Tables {
+		is := func(c ColumnValues) bool { return redacted[backup.Redaction{Table: t.Name, Column: c.Name}.Key()] }
+		// A table whose rowid has no name tells its rows apart by its first column.
+		weighed := len(t.Columns) > 0 && is(t.Columns[0])
+		a.Tables[i].Columns = slices.DeleteFunc(slices.Clone(t.Columns), is)
+		for j := range a.Tables[i].Columns {
+			if weighed {
+				a.Tables[i].Columns[j].Content = 0
+			}
+		}
+	}
+	return a
 }
 
 // IsAt tells whether the summary belongs to a bookmark: nobody wrote from that
