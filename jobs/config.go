@@ -39,6 +39,8 @@ type Config struct {
 	Include     []string           // globs over names that discovery takes; none: all
 	Exclude     []string           // globs over names that discovery leaves out
 	Version     string             // of this program, for manifests
+	Redact      []backup.Database  // those whose rules of redaction the configuration says: by ID, or by name where that is empty
+	HashKey     []byte             // for the rule hash; see export.HashKey
 
 	Sealer       *alert.Sealer                                    // opens channels' addresses; without one nothing is told
 	Sender       *alert.Sender                                    // carries messages; nil: one that reaches public addresses

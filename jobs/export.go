@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -168,9 +169,12 @@ func (r *Runner) run(ctx context.Context, a *attempt) (m *backup.Manifest, err e
 	}()
 	// Postgres being away for a moment costs no attempt.
 	var key object.Key
-	err = r.persist(ctx, func(ctx context.Context, _ pgx.Tx, _ *store.Store) error {
+	var rules []backup.Redaction
+	err = r.persist(ctx, func(ctx context.Context, _ pgx.Tx, s *store.Store) error {
 		var err error
-		key, err = r.key(ctx, a)
+		if rules, err = r.redactions(ctx, s, a.result.DatabaseID); err == nil {
+			key, err = r.key(ctx, a)
+		}
 		return err
 	})
 	if err != nil {
@@ -184,11 +188,31 @@ func (r *Runner) run(ctx context.Context, a *attempt) (m *backup.Manifest, err e
 	m, err = r.export(ctx, db, export.Request{
 		Key: key, CopyID: newID(), JobID: a.job.ID, ResultID: a.result.ID, Kind: key.Kind, Trigger: a.job.Trigger, Date: key.Date,
 		Version: r.cfg.Version, Compress: r.cfg.Compress, Clock: r.cfg.Clock, Progress: note, Hook: r.cfg.Hook,
+		Redact: rules, HashKey: r.cfg.HashKey,
 	})
 	if cause := context.Cause(ctx); errors.Is(cause, store.ErrFenced) {
 		return nil, cause
 	}
 	return m, err
+}
+
+// redactions gives what the copy leaves out. What the configuration says comes
+// first, also of a database that it names and discovery found only now.
+func (r *Runner) redactions(ctx context.Context, s *store.Store, id string) ([]backup.Redaction, error) {
+	db, err := s.Database(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range r.cfg.Redact {
+		if c.ID != id && (c.ID != "" || c.Name != db.Name) {
+			continue
+		}
+		if db.RedactFixed && slices.Equal(db.Redact, c.Redact) {
+			return db.Redact, nil
+		}
+		return c.Redact, s.FixRedactions(ctx, id, c.Redact)
+	}
+	return db.Redact, nil
 }
 
 // key gives where the copy goes. It is the same for each attempt at a result,

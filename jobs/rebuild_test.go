@@ -34,10 +34,10 @@ func (n *nights) set(at time.Time) { n.clock.Store(at.UnixMicro()) }
 
 func (n *nights) with(c *Config) { c.Clock, c.Nightly, c.Version = n.now, "0 3 * * *", "test" }
 
-func newNights(t *testing.T) *nights {
+func newNights(t *testing.T, change ...func(*Config)) *nights {
 	n := &nights{}
 	n.set(at("2026-11-20T02:50:00Z"))
-	n.account = newAccount(t, n.with)
+	n.account = newAccount(t, append(change, n.with)...)
 	return n
 }
 

@@ -171,8 +171,8 @@ func (a *restoring) save(ctx context.Context, rs *backup.Restore) error {
 	return err
 }
 
-// safety makes the copy of what the database holds; the same one for each
-// attempt. It is in the catalogue before anything is changed.
+// safety makes the copy of what the database holds, and all of it: nothing is
+// redacted, for this copy is the way back. It is the same one for each attempt. It is in the catalogue before anything is changed.
 func (a *restoring) safety(ctx context.Context, id, name string) (*backup.Manifest, error) {
 	r := a.r
 	k := object.Key{Kind: backup.Safety, Date: a.job.Date, At: a.job.CreatedAt, JobID: a.job.ID, Slug: object.Slug(name, id, false), Gzip: r.cfg.Compress == backup.Gzip}

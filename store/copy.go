@@ -18,7 +18,7 @@ import (
 const copyColumns = `id::text, coalesce(result_id::text, ''), coalesce(job_id::text, ''), database_id::text, database_name, kind, date,
 	taken_at, key, size_bytes, sha256, body_sha256, table_count, row_count, consistency, bookmark_before, bookmark_after,
 	compression, proof, proven_at, proof_error, pinned, quarantined_at, created_at, expires_at, expires_reason, deleted_at,
-	coalesce(archived_in, ''), archive_name, archive_offset, archive_length, location = 'archive'`
+	coalesce(archived_in, ''), archive_name, archive_offset, archive_length, location = 'archive', coalesce(redactions, '[]')`
 
 func scanCopy(row pgx.CollectableRow) (backup.Copy, error) { return scanCopyAnd(row) }
 
@@ -29,7 +29,7 @@ func scanCopyAnd(row pgx.CollectableRow, more ...any) (backup.Copy, error) {
 		&c.ID, &c.ResultID, &c.JobID, &c.DatabaseID, &c.DatabaseName, &c.Kind, &date,
 		&c.TakenAt, &c.Key, &c.Size, &c.SHA256, &c.BodySHA256, &c.Tables, &c.Rows, &c.Consistency, &c.BookmarkBefore, &c.BookmarkAfter,
 		&c.Compression, &c.Proof, &c.ProvenAt, &c.ProofError, &c.Pinned, &c.QuarantinedAt, &c.CreatedAt, &c.ExpiresAt, &c.ExpiresReason, &c.DeletedAt,
-		&c.Archived.Week, &c.Archived.Name, &c.Archived.Offset, &c.Archived.Length, &c.ObjectGone,
+		&c.Archived.Week, &c.Archived.Name, &c.Archived.Offset, &c.Archived.Length, &c.ObjectGone, &c.Redactions,
 	}, more...)...)
 	c.Date = backup.DateOf(date)
 	return c, err

@@ -12,19 +12,23 @@ import (
 
 // databaseColumns is what scanDatabase reads.
 const databaseColumns = `id::text, name, binding, description, priority, estimated_size, source, paused,
-	objective_seconds, first_seen_at, last_seen_at, gone_at`
+	objective_seconds, first_seen_at, last_seen_at, gone_at, redact, redact_fixed`
 
 func scanDatabase(row pgx.CollectableRow) (backup.Database, error) {
 	var d backup.Database
 	var objective int64
+	var redact []string
 	err := row.Scan(&d.ID, &d.Name, &d.Binding, &d.Description, &d.Priority, &d.EstimatedSize, &d.Origin, &d.Paused,
-		&objective, &d.FirstSeenAt, &d.LastSeenAt, &d.GoneAt)
+		&objective, &d.FirstSeenAt, &d.LastSeenAt, &d.GoneAt, &redact, &d.RedactFixed)
 	d.Objective = time.Duration(objective) * time.Second
+	if err == nil && len(redact) > 0 { // what cannot be read must not count as no rule
+		d.Redact, err = backup.ParseRedactions(redact)
+	}
 	return d, err
 }
 
 // UpsertDatabase writes an entry of the registry, known by its ID: made when
-// new, otherwise every field but FirstSeenAt. A name belongs to one database
+// new, otherwise every field but FirstSeenAt and what is redacted. A name belongs to one database
 // that is not gone: another that has it is marked gone as of d.LastSeenAt, for
 // it was deleted and made anew under another ID. Errors: ErrInvalid.
 func (s *Store) UpsertDatabase(ctx context.Context, d backup.Database) error {

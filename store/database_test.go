@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestUpsertDatabase(t *testing.T) {
 	}
 	upsert(t, s, d)
 	got := must(s.Database(ctx, uid(1)))(t)
-	if got != d {
+	if !reflect.DeepEqual(got, d) {
 		t.Fatalf("got  %+v\nwant %+v", got, d)
 	}
 	// Another name: the same row, first seen when it was.
@@ -126,14 +127,14 @@ func TestChangeDatabase(t *testing.T) {
 	yes, high, day := true, backup.High, 24*time.Hour
 	want := entry(1, "a")
 	want.Paused, want.Priority, want.Objective = true, backup.High, day
-	if got := must(s.ChangeDatabase(ctx, uid(1), store.DatabaseChange{Paused: &yes, Priority: &high, Objective: &day}))(t); got != want {
+	if got := must(s.ChangeDatabase(ctx, uid(1), store.DatabaseChange{Paused: &yes, Priority: &high, Objective: &day}))(t); !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v", got)
 	}
 	if err := s.SetDatabaseSize(ctx, uid(1), 77); err != nil {
 		t.Fatal(err)
 	}
 	want.EstimatedSize = 77
-	if got := must(s.ChangeDatabase(ctx, uid(1), store.DatabaseChange{}))(t); got != want {
+	if got := must(s.ChangeDatabase(ctx, uid(1), store.DatabaseChange{}))(t); !reflect.DeepEqual(got, want) {
 		t.Fatalf("nothing asked, yet %+v", got)
 	}
 	for _, id := range []string{uid(9), "x", ""} {

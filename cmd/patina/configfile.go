@@ -27,13 +27,14 @@ type fileConfig struct {
 }
 
 type fileDatabase struct {
-	Name          string `toml:"name"`
-	ID            string `toml:"id"`
-	Binding       string `toml:"binding"`
-	Description   string `toml:"description"`
-	Priority      string `toml:"priority"`
-	EstimatedSize string `toml:"estimated_size"`
-	Objective     string `toml:"objective"`
+	Name          string    `toml:"name"`
+	ID            string    `toml:"id"`
+	Binding       string    `toml:"binding"`
+	Description   string    `toml:"description"`
+	Priority      string    `toml:"priority"`
+	EstimatedSize string    `toml:"estimated_size"`
+	Objective     string    `toml:"objective"`
+	Redact        *[]string `toml:"redact"` // nil: the dashboard says
 }
 
 var uuidText = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -113,6 +114,13 @@ func (d fileDatabase) parse() (backup.Database, []string) {
 			problems = append(problems, `its objective must read like "26h"`)
 		}
 		db.Objective = age
+	}
+	if d.Redact != nil {
+		rules, err := backup.ParseRedactions(*d.Redact)
+		if err != nil {
+			problems = append(problems, "redact: "+err.Error())
+		}
+		db.Redact, db.RedactFixed = rules, true
 	}
 	return db, problems
 }

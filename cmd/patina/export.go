@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -24,6 +25,7 @@ import (
 type exportOptions struct {
 	output      string // a file; "" or "-" for stdout
 	target      string // "" or "d1"
+	redact      []string
 	table, as   string // one table, and under which name; "" for all, and for its own
 	force       bool
 	compression backup.Compression // of what is made ready
@@ -50,9 +52,13 @@ server. A name is looked up in the account that CLOUDFLARE_ACCOUNT_ID,
 CLOUDFLARE_API_TOKEN and CLOUDFLARE_BASE_URL name.
 
 The dump goes to stdout, or with -o to a file that appears only when it is whole.
-With --for d1 it is written as D1's importer takes it.`,
+With --for d1 it is written as D1's importer takes it.
+
+Without --redact everything is in it, whatever patina.toml or the dashboard say of
+the nightly copies. The rule hash needs PATINA_SECRET.`,
 		Example: `  patina export groveauth -o groveauth.sql
   patina export app.sqlite | sqlite3 copy.sqlite
+  patina export groveauth --redact users.password_hash=null --redact sessions.token=hash -o groveauth.sql
   patina export groveauth --for d1 -o import.sql`,
 		Args: exactly("NAME|FILE.sqlite"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,6 +73,7 @@ With --for d1 it is written as D1's importer takes it.`,
 	}
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this file (default stdout)")
 	cmd.Flags().StringVar(&o.target, "for", "", "d1: as D1's importer takes it")
+	cmd.Flags().StringArrayVar(&o.redact, "redact", nil, "leave a column's values out: users.password_hash=null or =hash (may be given several times)")
 	cmd.Flags().BoolVar(&o.force, "force", false, "replace the file if it exists")
 	a.jsonFlag(cmd)
 	return cmd
@@ -78,6 +85,10 @@ func (a *app) exportOne(ctx context.Context, what string, o exportOptions) error
 	}
 	if _, err := os.Stat(o.output); o.output != "" && err == nil && !o.force {
 		return backup.Errorf(backup.ErrConflict, "%s exists and was left as it is; give --force to replace it", o.output)
+	}
+	rules, key, err := a.redactRules(o.redact)
+	if err != nil {
+		return err
 	}
 	src, done, err := a.openSource(ctx, what)
 	if err != nil {
@@ -91,7 +102,9 @@ func (a *app) exportOne(ctx context.Context, what string, o exportOptions) error
 	defer func() { _, _ = tmp.Close(), os.Remove(tmp.Name()) }()
 
 	line := newLine(a.err, a.clock)
-	m, err := export.ToFile(ctx, src, tmp, a.exportRequest(src, line))
+	req := a.exportRequest(src, line)
+	req.Redact, req.HashKey = rules, key
+	m, err := export.ToFile(ctx, src, tmp, req)
 	line.done()
 	if err != nil {
 		return err
@@ -109,6 +122,22 @@ func (a *app) exportOne(ctx context.Context, what string, o exportOptions) error
 		return a.printJSON(m)
 	}
 	return nil
+}
+
+// redactRules reads the flags --redact; the key is nil where no rule needs one.
+func (a *app) redactRules(texts []string) (rules []backup.Redaction, key []byte, err error) {
+	if rules, err = backup.ParseRedactions(texts); err != nil {
+		return nil, nil, usagef("--redact: %v", err)
+	}
+	if !slices.ContainsFunc(rules, func(r backup.Redaction) bool { return r.Rule == backup.RedactHash }) {
+		return rules, nil, nil
+	}
+	cfg := loadConfig(a.env, a.configFile)
+	if err := cfg.Validate(needSecret); err != nil {
+		return nil, nil, err
+	}
+	key, err = export.HashKey(cfg.SecretKey())
+	return rules, key, err
 }
 
 func (a *app) exportRequest(src source.Source, line *line) export.Request {

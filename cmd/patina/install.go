@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
 	"github.com/AutumnsGrove/Patina/backup/alert"
 	"github.com/AutumnsGrove/Patina/backup/d1"
+	"github.com/AutumnsGrove/Patina/backup/export"
 	"github.com/AutumnsGrove/Patina/backup/object"
 	"github.com/AutumnsGrove/Patina/jobs"
 	"github.com/AutumnsGrove/Patina/store"
@@ -146,12 +148,16 @@ func (in *installation) runner(ctx context.Context, bucket object.Bucket, client
 	if err != nil {
 		return nil, err
 	}
+	key, err := in.hashKey(client)
+	if err != nil {
+		return nil, err
+	}
 	return jobs.New(ctx, jobs.Config{
 		Store: in.store, Bucket: bucket, D1: client, Restore: writer, Log: in.log, Clock: in.clock,
 		Nightly: in.cfg.Nightly, Weekly: in.cfg.Weekly, Drill: in.cfg.Drill, Concurrency: in.cfg.Concurrency, Compress: in.cfg.Compress, Keep: in.cfg.Keep,
 		SoftStopTimeout: in.cfg.StopTimeout,
 		Sealer:          in.sealer, Sender: in.sender, PublicURL: in.cfg.PublicURL, Heartbeat: in.cfg.Alerts.HeartbeatURL.Reveal(), Summary: in.cfg.Alerts.SummaryAt,
-		Include: in.cfg.Include, Exclude: in.cfg.Exclude, Version: programVersion(), Hook: failpoint(),
+		Include: in.cfg.Include, Exclude: in.cfg.Exclude, Redact: in.cfg.redacted(), HashKey: key, Version: programVersion(), Hook: failpoint(),
 	})
 }
 
@@ -176,11 +182,57 @@ func (in *installation) enterDatabases(ctx context.Context, ids map[string]strin
 		case !errors.Is(err, backup.ErrNotFound):
 			return nil, err
 		}
-		if err := in.store.UpsertDatabase(ctx, db); err != nil {
+		if err := in.store.EnterDatabase(ctx, db); err != nil {
 			return nil, err
 		}
 	}
-	return unknown, nil
+	return unknown, in.freeRedactions(ctx)
+}
+
+// freeRedactions hands to the dashboard the rules that patina.toml said once and
+// says no longer.
+func (in *installation) freeRedactions(ctx context.Context) error {
+	all, err := in.store.Databases(ctx, store.DatabaseFilter{Gone: true})
+	if err != nil {
+		return err
+	}
+	for _, db := range all {
+		said := slices.ContainsFunc(in.cfg.Databases, func(c backup.Database) bool {
+			return c.RedactFixed && (c.ID == db.ID || c.ID == "" && c.Name == db.Name)
+		})
+		if !db.RedactFixed || said {
+			continue
+		}
+		if err := in.store.FreeRedactions(ctx, db.ID); err != nil {
+			return err
+		}
+		if len(db.Redact) > 0 {
+			in.log.Warn("patina.toml no longer says what is redacted: the rules stay, and the dashboard can change them", "database", db.Name)
+		}
+	}
+	return nil
+}
+
+// redacted gives the databases whose rules patina.toml says.
+func (c *Config) redacted() (out []backup.Database) {
+	for _, db := range c.Databases {
+		if db.RedactFixed {
+			out = append(out, db)
+		}
+	}
+	return out
+}
+
+// hashKey is the key of the rule hash, where a worker needs one.
+func (in *installation) hashKey(client *d1.Client) ([]byte, error) {
+	if client == nil {
+		return nil, nil
+	}
+	secret, err := in.secretKey()
+	if err != nil {
+		return nil, err
+	}
+	return export.HashKey(secret)
 }
 
 // lookUpIDs asks the account for the ids of its databases, if patina.toml

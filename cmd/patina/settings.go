@@ -34,7 +34,7 @@ var settings = []struct {
 	{"The dashboard", []setting{
 		{"PATINA_ADDR", "where the dashboard listens", "`:8080`"},
 		{"PATINA_PUBLIC_URL", "how people reach it; `https` makes cookies Secure and sends HSTS", "`http://localhost:8080`"},
-		{"PATINA_SECRET", "32 bytes in base64: seals the addresses of alert channels and signs the link that makes the first admin; `openssl rand -base64 32` makes one", "with `--embedded` and in the demo: made once under `PATINA_DATA`"},
+		{"PATINA_SECRET", "32 bytes in base64: seals the addresses of alert channels and signs the link that makes the first admin, and keys the hashes of redaction; `openssl rand -base64 32` makes one", "with `--embedded` and in the demo: made once under `PATINA_DATA`"},
 		{"PATINA_SECRET_PREVIOUS", "the secret of before, which still opens what it sealed while that is sealed anew at start", ""},
 		{"PATINA_BOOTSTRAP_TOKEN", "at the first start an admin API token of this value is made; revoked, it does not come back", ""},
 		{"PATINA_TRUSTED_PROXIES", "addresses and networks whose X-Forwarded-For counts", ""},
@@ -72,6 +72,7 @@ var fileKeys = []setting{
 	{"database.priority", "`critical`, `high` or `normal`: critical ones are exported first", "`normal`"},
 	{"database.estimated_size", "such as `\"212 KB\"`, until the first backup tells", ""},
 	{"database.objective", "the age that its newest proven backup may reach, such as `\"26h\"`", "`26h`"},
+	{"database.redact", "columns whose values no backup holds: a list of rules such as `\"users.password_hash = null\"` or `\"sessions.token = hash\"`; an empty list says that nothing is left out", "the dashboard says"},
 	{"discovery.include", "globs over the names of databases that nobody listed; none means every one", "`[]`"},
 	{"discovery.exclude", "globs over names that are left out", "`[]`"},
 }
