@@ -257,7 +257,10 @@ func (b *bench) copyOf(d backup.Database, body []byte, at time.Time, edit ...fun
 	}
 	c.Manifest = &backup.Manifest{
 		Format: 1, Kind: c.Kind, DatabaseID: d.ID, DatabaseName: d.Name, Key: c.Key, SHA256: c.SHA256, Size: c.Size,
-		Sections: []backup.Section{{Name: "users", Kind: "table", Rows: 2000, Length: c.Size}},
+		Sections: []backup.Section{{Name: "users", Kind: "table", Rows: 2000, Length: c.Size}}, Redactions: c.Redactions,
+	}
+	for _, r := range c.Redactions {
+		c.Manifest.Findings = append(c.Manifest.Findings, backup.Finding{Code: "redacted", Message: "redacted on purpose, and not in this copy: " + r})
 	}
 	must(b.t, b.bucket.Replace(b.t.Context(), c.Key, body, "application/sql"))
 	id, err := b.store.RecordCopy(b.t.Context(), c)

@@ -52,6 +52,7 @@ type entry struct {
 	Rows          int64              `json:"rows"`
 	Consistency   backup.Consistency `json:"consistency"`
 	Compression   backup.Compression `json:"compression"`
+	Redactions    []string           `json:"redactions"` // table.column → null or hash; none for a whole copy
 	Proof         backup.ProofState  `json:"proof"`
 	TakenAt       time.Time          `json:"taken_at"`
 	CreatedAt     time.Time          `json:"created_at"`
@@ -69,7 +70,7 @@ func entryOf(c backup.Copy) entry {
 	return entry{
 		ID: c.ID, Database: c.DatabaseName, DatabaseID: c.DatabaseID, Date: c.Date, Kind: c.Kind, Key: c.Key,
 		SizeBytes: c.Size, SHA256: c.SHA256, BodySHA256: c.BodySHA256, Tables: c.Tables, Rows: c.Rows,
-		Consistency: c.Consistency, Compression: c.Compression, Proof: c.Proof, TakenAt: c.TakenAt, CreatedAt: c.CreatedAt,
+		Consistency: c.Consistency, Compression: c.Compression, Redactions: append([]string{}, c.Redactions...), Proof: c.Proof, TakenAt: c.TakenAt, CreatedAt: c.CreatedAt,
 		ExpiresAt: c.ExpiresAt, ExpiresReason: c.ExpiresReason, Pinned: c.Pinned,
 		Available: c.QuarantinedAt == nil && c.DeletedAt == nil, Location: c.Location(), ArchivedIn: c.Archived.Week, DownloadURL: downloadPath(c), URL: showPath(c),
 	}

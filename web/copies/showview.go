@@ -2,6 +2,7 @@ package copies
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
@@ -69,10 +70,16 @@ func showView(c backup.Copy, near neighbours, now time.Time, who ui.Who) shown {
 	if c.QuarantinedAt != nil {
 		m.Notices = append(m.Notices, "It is in quarantine since "+ui.Stamp(*c.QuarantinedAt).Word+": nothing relies on it.")
 	}
+	if len(c.Redactions) > 0 {
+		m.Notices = append(m.Notices, "Redacted: "+ui.Name(strings.Join(c.Redactions, ", "))+". These values are not in this copy. It is proven as it is, and restores into a new database, not over the one it came from.")
+	}
 	m.Proof = proofFacts(c)
 	m.Facts = copyFacts(c)
 	if c.Manifest != nil {
 		for _, f := range c.Manifest.Findings {
+			if f.Code == "redacted" {
+				continue
+			}
 			m.Notices = append(m.Notices, ui.Name(f.Message))
 		}
 		m.listTables(c)

@@ -2,6 +2,7 @@ package copies
 
 import (
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/AutumnsGrove/Patina/backup"
@@ -30,6 +31,7 @@ type row struct {
 	Taken       ui.Moment
 	Mark        ui.Mark
 	Consistency string
+	Redacted    string // what it leaves out; "" for nothing
 	Size, Rows  string
 	Expiry      string
 	Pinned      bool
@@ -77,10 +79,26 @@ func rowOf(c backup.Copy, now time.Time) row {
 	return row{
 		Name: ui.Name(c.DatabaseName), Href: "/databases/" + ui.Ref(c.DatabaseName, c.DatabaseID),
 		Copy: showPath(c), Date: c.Date.String(), Kind: string(c.Kind), Taken: ui.Ago(c.TakenAt, now), Mark: ui.CopyMark(c),
-		Consistency: string(c.Consistency), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
+		Consistency: string(c.Consistency), Redacted: redactedColumns(c.Redactions), Size: ui.Bytes(c.Size), Rows: ui.Count(c.Rows), Expiry: expiry(c),
 		Archive: c.Archived.Week, Alone: c.Location() == backup.InArchive, Download: downloadPath(c),
 		ID: c.ID, Pinned: c.Pinned, What: ui.Name(c.DatabaseName) + " of " + c.Date.String(),
 	}
+}
+
+// redactedColumns names what a copy leaves out, short enough for a line.
+func redactedColumns(redactions []string) string {
+	if len(redactions) == 0 {
+		return ""
+	}
+	var names []string
+	for _, r := range redactions[:min(len(redactions), 3)] {
+		name, _, _ := strings.Cut(r, " → ")
+		names = append(names, ui.Name(name))
+	}
+	if n := len(redactions) - len(names); n > 0 {
+		names = append(names, ui.Count(int64(n))+" more")
+	}
+	return "redacted: " + strings.Join(names, ", ")
 }
 
 // expiry says until when a copy stays, and why.

@@ -68,7 +68,7 @@ func newGuide(g guide, copies []backup.Copy, full func(id string) (backup.Copy, 
 }
 
 // notD1s are findings that say nothing of what D1 takes back.
-var notD1s = []string{"no-bookmark", "key-taken", "rowid-unreachable", "number-before-nul"}
+var notD1s = []string{"no-bookmark", "key-taken", "rowid-unreachable", "number-before-nul", "redacted", "redaction-copied"}
 
 // newest picks the copy to restore from: the newest proven one, else the newest
 // that is not suspect.
@@ -121,7 +121,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"mark":  func(c *backup.Copy) string { return ui.CopyMark(*c).Word },
 	"ref":   ui.Ref, "identifier": identifier, "json": object, "query": func(s string) string { return url.QueryEscape(ui.Name(s)) },
 	"file": fileName, "sqlfile": sqlName, "d1file": d1Name, "tablefile": tableName, "path": downloadPath,
-	"tables": tables, "table": largest, "beside": beside,
+	"redacted": redacted, "tables": tables, "table": largest, "beside": beside,
 	"where": where, "fetch": fetch, "archived": archived, "packed": packed, "sqlsum": sqlSum, "unframe": unframe,
 }).ParseFS(docs.Guides, "guide/*.md"))
 
@@ -176,6 +176,18 @@ func positional(s string) string {
 
 // identifier quotes a name for SQL.
 func identifier(s string) string { return `"` + strings.ReplaceAll(ui.Name(s), `"`, `""`) + `"` }
+
+// redacted names what a copy leaves out, in code; "" for a whole copy.
+func redacted(c *backup.Copy) string {
+	if c.Manifest == nil {
+		return ""
+	}
+	var out []string
+	for _, r := range c.Manifest.Redactions {
+		out = append(out, code(r))
+	}
+	return strings.Join(out, ", ")
+}
 
 // tables gives the tables of a copy, largest first, at most thirty.
 func tables(c *backup.Copy) []backup.Section {

@@ -17,6 +17,7 @@ type formModel struct {
 	Back      string
 	Mark      ui.Mark
 	Facts     []ui.Definition
+	Notice    string // what the copy lacks; "" for nothing
 	Advice    *advice
 	Targets   []choice
 	NewName   string
@@ -70,6 +71,7 @@ func form(c backup.Copy, asked backup.Restore, plan *restore.Plan, now time.Time
 			{Term: "Size", Text: ui.Bytes(c.Size)},
 			{Term: "SHA-256", Text: c.SHA256, Code: true},
 		},
+		Notice:  redactedWords(c.Redactions),
 		Advice:  advise(c, now),
 		NewName: ui.Name(asked.Name),
 	}
@@ -99,6 +101,15 @@ func form(c backup.Copy, asked backup.Restore, plan *restore.Plan, now time.Time
 		m.Preview = previewOf(asked, plan)
 	}
 	return m
+}
+
+// redactedWords says what a redacted copy is good for; "" for a whole one.
+func redactedWords(redactions []string) string {
+	if len(redactions) == 0 {
+		return ""
+	}
+	return "This copy is redacted: it lacks " + ui.Name(strings.Join(redactions, ", ")) +
+		". It can go into a new database, or single tables beside the old ones, and not over what the database holds. For everything, take a copy that is not redacted, or Time Travel."
 }
 
 func previewOf(asked backup.Restore, plan *restore.Plan) *preview {

@@ -1,5 +1,5 @@
 // Package settings shows what an admin can set and lets them: how long copies
-// stay, what a cleanup would do now, and what it did last.
+// stay, what a cleanup would do now, what it did last, and what copies leave out.
 //
 // It keeps settings and asks for work. It deletes nothing itself, and what the
 // environment fixes it only shows.

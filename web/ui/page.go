@@ -73,6 +73,7 @@ func SettingsPages(w Who) []SettingsPage {
 		SettingsPage{"People", "/settings/people", "Who may sign in, what they may do, and where they are signed in."},
 		SettingsPage{"API tokens", "/settings/tokens", "What programs sign in with: their rights, their databases, their end."},
 		SettingsPage{"Retention", "/settings/retention", "How long copies stay, and what a cleanup would do."},
+		SettingsPage{"Redaction", "/settings/redaction", "Which columns' values no copy holds."},
 	)
 }
 
