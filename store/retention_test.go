@@ -28,6 +28,10 @@ func TestDropCopyLooksAgain(t *testing.T) {
 		{"the newer one became suspect", func(t *testing.T, s *store.Store, _, newer string) {
 			mustDo(t, s.SetProof(t.Context(), newer, backup.ProofSuspect, t0, "no good"))
 		}, "the last copy of a"},
+		{"neither was proven, and the newer one is suspect", func(t *testing.T, s *store.Store, old, newer string) {
+			mustDo(t, s.SetProof(t.Context(), old, backup.ProofPending, t0, ""))
+			mustDo(t, s.SetProof(t.Context(), newer, backup.ProofSuspect, t0, "no good"))
+		}, "the last copy of a"},
 		{"the newer one was quarantined", func(t *testing.T, s *store.Store, _, newer string) {
 			mustDo(t, s.Quarantine(t.Context(), newer, t0, "damaged"))
 		}, "the last copy of a"},

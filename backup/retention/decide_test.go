@@ -103,6 +103,7 @@ func TestDecide(t *testing.T) {
 			damaged.QuarantinedAt = &yesterday
 			h.Archives = append(h.Archives, damaged)
 		}), week.ID, "stays: newest proven copy of a"},
+		{"nothing proven, and the newest is suspect", also(func(h *Holdings) { h.Copies[0].Proof, h.Copies[1].Proof = backup.ProofSuspect, backup.ProofPending }), week.ID, "stays: newest copy, none being proven, of a"},
 		{"nothing but suspect", Holdings{Copies: []backup.Copy{with(dailyOf("a", 40), func(c *backup.Copy) { c.Proof = backup.ProofSuspect })}}, dailyOf("a", 40).ID, "stays: newest copy, none being proven, of a"},
 		{"suspect, 30 days", also(func(h *Holdings) { h.Copies[1] = dailyOf("a", 30); h.Copies[1].Proof = backup.ProofSuspect }), "a-2026-10-30", "goes until 2026-11-29 03:00:00: suspect, kept 30 days to be looked at"},
 		{"suspect, 29 days", also(func(h *Holdings) { h.Copies[1] = dailyOf("a", 29); h.Copies[1].Proof = backup.ProofSuspect }), "a-2026-10-31", "stays until 2026-11-30 03:00:00: suspect, kept 30 days to be looked at"},
