@@ -47,6 +47,7 @@ type bench struct {
 	server *web.Server
 	http   *httptest.Server
 	log    *lockedBuffer
+	table  string // what the table of a copy is called in its manifest; "": users
 }
 
 type requests struct {
@@ -255,9 +256,13 @@ func (b *bench) copyOf(d backup.Database, body []byte, at time.Time, edit ...fun
 	for _, e := range edit {
 		e(&c)
 	}
+	table := "users"
+	if b.table != "" {
+		table = b.table
+	}
 	c.Manifest = &backup.Manifest{
 		Format: 1, Kind: c.Kind, DatabaseID: d.ID, DatabaseName: d.Name, Key: c.Key, SHA256: c.SHA256, Size: c.Size,
-		Sections: []backup.Section{{Name: "users", Kind: "table", Rows: 2000, Length: c.Size}}, Redactions: c.Redactions,
+		Sections: []backup.Section{{Name: table, Kind: "table", Rows: 2000, Length: c.Size}}, Redactions: c.Redactions,
 	}
 	for _, r := range c.Redactions {
 		c.Manifest.Findings = append(c.Manifest.Findings, backup.Finding{Code: "redacted", Message: "redacted on purpose, and not in this copy: " + r})

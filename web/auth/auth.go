@@ -129,5 +129,5 @@ func WithAlarm(ctx context.Context, alarm string) context.Context {
 // Chrome gives what surrounds a page for whoever asks for it.
 func Chrome(c echo.Context, title, section string) ui.Chrome {
 	alarm, _ := c.Request().Context().Value(alarmKey{}).(string)
-	return ui.Chrome{Title: title, Section: section, Who: Of(c).Who(), Alarm: alarm}
+	return ui.Chrome{Title: ui.Name(title), Section: section, Who: Of(c).Who(), Alarm: alarm}
 }
