@@ -138,8 +138,13 @@
   document.addEventListener("htmx:before:request", (event) => busy(event, true));
   document.addEventListener("htmx:finally:request", (event) => busy(event, false));
   document.addEventListener("htmx:error", unanswered);
-  document.addEventListener("htmx:after:swap", () => {
+  document.addEventListener("htmx:response:error", (event) => {
+    const { target, sourceElement, response } = event.detail?.ctx ?? {};
+    if (target && target === sourceElement && response?.status >= 500) unanswered();
+  });
+  document.addEventListener("htmx:after:swap", (event) => {
     prepare(document);
+    if (event.detail?.ctx?.response?.status >= 400) return;
     since?.remove();
     since = null;
   });

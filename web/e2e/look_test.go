@@ -101,3 +101,28 @@ func pinned(b *tab, p *program) {
 	b.do(chromedp.Reload())
 	b.until("the same page, which says it once", `document.querySelector(".toast") === null && /Unpin/.test(document.querySelector("main").innerText)`)
 }
+
+// TestOutage lets a page that renews itself meet a server that does not answer:
+// what it shows stays, it says since when, and it goes on once there is an answer.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	p := demo(t)
+	b := open(t, true)
+	b.signIn(p)
+	eval[bool](b, `(() => {
+		window.real = window.fetch;
+		window.asked = 0;
+		window.fetch = () => { window.asked++; return Promise.resolve(new Response("<p>down</p>", { status: 503, headers: { "content-type": "text/html" } })); };
+		setInterval(() => document.querySelector("#overview").dispatchEvent(new Event("every")), 200);
+		return true;
+	})()`)
+	b.until("the word that nothing is renewed", `/^Not renewed since .* Patina does not answer/.test(document.querySelector(".toast.stale")?.innerText)`)
+	if !eval[bool](b, `document.querySelector("#verdict") !== null && !document.body.innerText.includes("down") && document.querySelectorAll(".toast").length === 1`) {
+		t.Errorf("what was there did not stay:\n%s", b.text())
+	}
+	eval[bool](b, `(window.fetch = () => { window.asked++; return Promise.reject(new TypeError("no network")); }, window.asked = 0, true)`)
+	b.until("more questions, with no network", `window.asked > 1`)
+	eval[bool](b, `(window.fetch = window.real, true)`)
+	b.until("an answer", `document.querySelector(".toast") === null && document.querySelector("#verdict") !== null`)
+	b.forget("console.error") // of htmx, about the network
+}
