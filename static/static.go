@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed *.css *.js *.svg
@@ -33,7 +34,9 @@ type asset struct {
 	gzip        []byte // nil where it saves nothing
 }
 
-var byName, byURL = load()
+// loaded are the files by name and by URL, compressed once somebody asks: many
+// a program that links them serves none.
+var loaded = sync.OnceValues(load)
 
 func load() (names, urls map[string]*asset) {
 	names, urls = map[string]*asset{}, map[string]*asset{}
@@ -76,6 +79,7 @@ func compress(body []byte) []byte {
 // URL gives the path under which a file is served, its hash included. A name
 // that is not there is a mistake in a template, and panics.
 func URL(name string) string {
+	byName, _ := loaded()
 	a := byName[name]
 	if a == nil {
 		panic("static: no file " + name)
@@ -85,6 +89,7 @@ func URL(name string) string {
 
 // Handler serves the files under Prefix: GET and HEAD, for a year.
 func Handler() http.Handler {
+	_, byURL := loaded()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := byURL[r.URL.Path]
 		if a == nil {

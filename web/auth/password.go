@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"runtime"
 	"strings"
 	"unicode/utf8"
@@ -54,13 +55,15 @@ func CheckPassword(password, hash string) bool {
 	return ok && err == nil && known
 }
 
-// nobody is a hash of the same cost that belongs to no one.
+// nobody is a hash of the same cost that belongs to no one: made of random bytes,
+// not of a password, so that no program that never asks for one pays for it.
 var nobody = func() string {
-	h, err := argon2id.CreateHash(rand.Text(), params)
-	if err != nil {
+	random := make([]byte, params.SaltLength+params.KeyLength)
+	if _, err := rand.Read(random); err != nil {
 		panic(err) // no source of randomness: nothing can be kept safe
 	}
-	return h
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", params.Memory, params.Iterations, params.Parallelism, b64(random[:params.SaltLength]), b64(random[params.SaltLength:]))
 }()
 
 // ValidName tells whether somebody can be called this: 1 to 64 letters,
