@@ -356,9 +356,11 @@ func TestDoctorPostgres(t *testing.T) {
 	}
 	defer conn.Close(context.WithoutCancel(t.Context()))
 	database := pgx.Identifier{conn.Config().Database}.Sanitize()
+	role := "doctor_" + conn.Config().Database // roles are the whole server's
+	reader := pgx.Identifier{role}.Sanitize()
 	for _, q := range []string{
-		"CREATE ROLE doctor_reader LOGIN", "GRANT USAGE ON SCHEMA public TO doctor_reader", "REVOKE CREATE ON SCHEMA public FROM public",
-		"GRANT SELECT ON ALL TABLES IN SCHEMA public TO doctor_reader", "GRANT CONNECT ON DATABASE " + database + " TO doctor_reader",
+		"CREATE ROLE " + reader + " LOGIN", "GRANT USAGE ON SCHEMA public TO " + reader, "REVOKE CREATE ON SCHEMA public FROM public",
+		"GRANT SELECT ON ALL TABLES IN SCHEMA public TO " + reader, "GRANT CONNECT ON DATABASE " + database + " TO " + reader,
 	} {
 		if _, err := conn.Exec(t.Context(), q); err != nil {
 			t.Fatal(err)
@@ -370,7 +372,7 @@ func TestDoctorPostgres(t *testing.T) {
 	}
 	asReader := *u
 	query := asReader.Query()
-	query.Set("user", "doctor_reader")
+	query.Set("user", role)
 	asReader.RawQuery = query.Encode()
 	d := diagnose(t, e(asReader.String()))
 	d.finds("postgres", findingFail, "may not make tables", "GRANT CREATE")
