@@ -249,8 +249,8 @@ func parse(words []string) error {
 		return fmt.Errorf("there is no verb %q", words[0])
 	}
 	cmd.InitDefaultHelpFlag()
-	if err := cmd.ParseFlags(rest); err != nil {
-		return err
+	if err := cmd.ParseFlags(rest); err != nil && !strings.HasPrefix(err.Error(), "flag needs an argument: "+words[len(words)-1]) {
+		return err // but prose may end in the name of a flag
 	}
 	if cmd.HasSubCommands() && len(cmd.Flags().Args()) > 0 {
 		return fmt.Errorf("`%s` has no %q", cmd.CommandPath(), cmd.Flags().Args()[0])
