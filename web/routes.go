@@ -139,6 +139,7 @@ func (s *Server) guard(r Route) echo.HandlerFunc {
 			ctx = store.OneLook(ctx)
 		}
 		c.SetRequest(c.Request().WithContext(ctx))
+		ui.AllowCompression(c)
 		if !who.May(r.Right) {
 			err := backup.Errorf(backup.ErrDenied, "This needs the %s right, which %s does not have.", r.Right, who.Name)
 			return errors.Join(err, s.auth.Record(c, "denied", r.Method+" "+c.Request().URL.Path, "refused", "needs "+r.Right.String()))

@@ -7,6 +7,8 @@
 package ui
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -83,17 +85,24 @@ func Write(c echo.Context, a Answer) error {
 	case Page:
 		return Render(c, a.Status, a.Page)
 	}
-	return c.JSON(a.Status, a.JSON)
+	if _, pretty := c.QueryParams()["pretty"]; pretty {
+		return c.JSON(a.Status, a.JSON)
+	}
+	body, err := json.Marshal(a.JSON)
+	if err != nil {
+		return err
+	}
+	return blob(c, a.Status, echo.MIMEApplicationJSON, append(body, '\n'))
 }
 
 // Render sends HTML. It is rendered whole before the first byte leaves, so
 // that an error still becomes an error page.
 func Render(c echo.Context, status int, component templ.Component) error {
-	var b strings.Builder
+	var b bytes.Buffer
 	if err := component.Render(c.Request().Context(), &b); err != nil {
 		return err
 	}
-	return c.HTML(status, b.String())
+	return blob(c, status, echo.MIMETextHTMLCharsetUTF8, b.Bytes())
 }
 
 // Go takes a person on to another page after a form was sent.
