@@ -26,6 +26,8 @@ type DrillSums struct {
 	DatabasesFailed int // with a copy that did not restore
 	Copies, Failed  int
 	Bytes, Rows     int64         // of what restored
+	NewestBytes     int64         // of the newest copies that restored
+	Checked         time.Duration // what checking these and dumping them again took
 	Newest          time.Duration // what restoring the newest copies took, one after another
 	Slowest         time.Duration // the longest of these
 	SlowestName     string        // and its database; "" where none restored
@@ -65,11 +67,12 @@ func (s *Store) DrillHead(ctx context.Context, id string) (backup.Drill, error) 
 // DrillSums adds up what was found in a drill, whichever page.
 func (s *Store) DrillSums(ctx context.Context, id string, f DrillFilter) (t DrillSums, err error) {
 	q := f.where(id)
-	var all, slowest int64
+	var all, checked, slowest int64
 	err = s.db.QueryRow(ctx, `SELECT count(DISTINCT database_id), count(DISTINCT database_id) FILTER (WHERE NOT passed), count(*), count(*) FILTER (WHERE NOT passed),
 			coalesce(sum(size_bytes) FILTER (WHERE passed), 0)::bigint, coalesce(sum(row_count) FILTER (WHERE passed), 0)::bigint,
-			coalesce(sum(load_us) FILTER (WHERE passed AND role = 'newest'), 0)::bigint
-		FROM drill_results`+q.String(), q.args...).Scan(&t.Databases, &t.DatabasesFailed, &t.Copies, &t.Failed, &t.Bytes, &t.Rows, &all)
+			coalesce(sum(load_us) FILTER (WHERE passed AND role = 'newest'), 0)::bigint, coalesce(sum(check_us + again_us) FILTER (WHERE passed AND role = 'newest'), 0)::bigint,
+			coalesce(sum(size_bytes) FILTER (WHERE passed AND role = 'newest'), 0)::bigint
+		FROM drill_results`+q.String(), q.args...).Scan(&t.Databases, &t.DatabasesFailed, &t.Copies, &t.Failed, &t.Bytes, &t.Rows, &all, &checked, &t.NewestBytes)
 	if err != nil {
 		return t, wrapErr("add up drill "+id, err)
 	}
@@ -78,6 +81,7 @@ func (s *Store) DrillSums(ctx context.Context, id string, f DrillFilter) (t Dril
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
+	t.Checked = time.Duration(checked) * time.Microsecond
 	t.Newest, t.Slowest = time.Duration(all)*time.Microsecond, time.Duration(slowest)*time.Microsecond
 	return t, wrapErr("add up drill "+id, err)
 }

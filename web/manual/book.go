@@ -116,35 +116,43 @@ func (h *Handler) fillRunbook(c echo.Context, text []byte) ([]byte, error) {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(d backup.Database) bool { return !who.Sees(d.ID) })
+	var sums store.DrillSums
 	last, err := h.Store.LastDrill(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if last != nil {
-		if last.Results, err = h.Store.DrillResults(ctx, last.ID); err != nil {
+		f := store.DrillFilter{DatabaseIDs: who.Databases, Limit: 2 * mostMeasured}
+		if sums, err = h.Store.DrillSums(ctx, last.ID, f); err != nil {
 			return nil, err
 		}
-		last.Results = slices.DeleteFunc(last.Results, func(r backup.DrillResult) bool { return !who.Sees(r.DatabaseID) })
+		if last.Results, _, err = h.Store.DrillPage(ctx, last.ID, f); err != nil {
+			return nil, err
+		}
 	}
-	text = bytes.Replace(text, []byte(measuredHere), []byte(measured(last)), 1)
+	text = bytes.Replace(text, []byte(measuredHere), []byte(measured(last, sums)), 1)
 	return bytes.Replace(text, []byte(databasesHere), []byte(registry(all)), 1), nil
 }
 
-// measured words what the last drill took.
-func measured(d *backup.Drill) string {
+// mostMeasured is how many databases of a drill the runbook lists; the drill's
+// own page lists all.
+const mostMeasured = 50
+
+// measured words what the last drill took: some of it, and the sums.
+func measured(d *backup.Drill, sums store.DrillSums) string {
 	const never = "Measured here: nothing yet. A drill measures it, on the first of each month or by `patina drill --wait`."
 	if d == nil {
 		return never
 	}
 	var rows strings.Builder
-	whole := backup.DrillResult{}
 	n := 0
 	for _, r := range d.Results {
 		if r.Role != backup.DrillNewest || !r.Passed {
 			continue
 		}
-		n++
-		whole.Load, whole.Check, whole.Again, whole.Size = whole.Load+r.Load, whole.Check+r.Check, whole.Again+r.Again, whole.Size+r.Size
+		if n++; n > mostMeasured {
+			break
+		}
 		fmt.Fprintf(&rows, "| %s, %s | %s | %s |\n", code(r.DatabaseName), ui.Bytes(r.Size), ui.Took(r.Load), ui.Took(r.Check+r.Again))
 	}
 	if n == 0 {
@@ -155,7 +163,7 @@ func measured(d *backup.Drill) string {
 | database | read and loaded | checked and compared |
 |---|---|---|
 %s| all, one after another, %s | %s | %s |
-`, backup.DateOf(d.CreatedAt), d.Verdict, rows.String(), ui.Bytes(whole.Size), ui.Took(whole.Load), ui.Took(whole.Check+whole.Again))
+`, backup.DateOf(d.CreatedAt), d.Verdict, rows.String(), ui.Bytes(sums.NewestBytes), ui.Took(sums.Newest), ui.Took(sums.Checked))
 }
 
 // registry lists the databases, in the order in which they are to be restored.

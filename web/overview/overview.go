@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
 	"github.com/AutumnsGrove/Patina/backup"
@@ -35,11 +38,40 @@ type Handler struct {
 	fresh store.Fresh[choice, facts]
 }
 
+// rendered is the content of the page as those see it who have the same rights,
+// for as long as the facts are kept that it is made of.
+type rendered struct {
+	mu    sync.Mutex
+	parts map[ui.Who]string
+	live  bool
+}
+
+// of gives the content for somebody.
+func (r *rendered) of(ctx context.Context, f facts, who ui.Who) (html string, live bool, err error) {
+	who.Name = "" // it says nothing of whoever looks
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if html, ok := r.parts[who]; ok {
+		return html, r.live, nil
+	}
+	m := view(f, who)
+	var b strings.Builder
+	if err := part(m).Render(ctx, &b); err != nil {
+		return "", false, err
+	}
+	if r.parts == nil {
+		r.parts = map[ui.Who]string{}
+	}
+	r.parts[who], r.live = b.String(), m.Live
+	return b.String(), m.Live, nil
+}
+
 // choice is what of the databases is asked for; all of it is in the address.
 type choice struct {
 	Name   string              // part of the name
 	State  ui.StateWord        // "" for any
 	Order  store.StandingOrder // of the rows
+	Data   bool                // for a program, which gets no drawings
 	Limit  int
 	Cursor string
 }
@@ -71,6 +103,7 @@ func (h *Handler) Home(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	ch.Data = ui.FaceOf(c.Request()) == ui.JSON
 	f, err := h.load(c.Request().Context(), auth.Of(c), ch)
 	if err != nil {
 		return err
@@ -89,6 +122,7 @@ func (h *Handler) Status(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	ch.Data = ui.FaceOf(c.Request()) == ui.JSON
 	f, err := h.load(c.Request().Context(), auth.Of(c), ch)
 	if err != nil {
 		return err
@@ -100,12 +134,15 @@ func (h *Handler) write(c echo.Context, f facts, json any) error {
 	if ui.FaceOf(c.Request()) == ui.JSON {
 		return ui.Write(c, ui.Answer{JSON: json})
 	}
-	m := view(f, auth.Of(c).Who())
+	html, live, err := f.rendered.of(c.Request().Context(), f, auth.Of(c).Who())
+	if err != nil {
+		return err
+	}
 	p := auth.Chrome(c, "Overview", "overview")
-	if m.Live {
+	if live {
 		p.Refresh = 5
 	}
-	return ui.Write(c, ui.Answer{Page: page(p, m), Part: part(m)})
+	return ui.Write(c, ui.Answer{Page: page(p, templ.Raw(html)), Part: templ.Raw(html)})
 }
 
 // load gathers the facts that whoever asks may see. Those of whoever sees every
@@ -127,7 +164,7 @@ func (h *Handler) load(ctx context.Context, who *auth.Actor, ch choice) (facts, 
 
 // read reads the facts about these databases, by UUID; about all when nil.
 func (h *Handler) read(ctx context.Context, s *store.Store, ids []string, ch choice, now time.Time) (facts, error) {
-	f := facts{Now: now, Choice: ch}
+	f := facts{Now: now, Choice: ch, rendered: &rendered{}}
 	all := store.StandingFilter{Now: now, IDs: ids, GoneSince: now.Add(-goneFor)}
 	var err error
 	if f.Sums, err = s.StandingSums(ctx, all); err != nil {
@@ -140,6 +177,12 @@ func (h *Handler) read(ctx context.Context, s *store.Store, ids []string, ch cho
 	if f.Standings, f.Next, err = s.StandingPage(ctx, some); err != nil {
 		return f, err
 	}
+	if f, err = readJobs(ctx, s, ids, f); err != nil {
+		return f, err
+	}
+	if f, err = h.readRest(ctx, s, f); err != nil || ch.Data {
+		return f, err
+	}
 	worst := all
 	worst.States, worst.Limit = []string{string(ui.Failed), string(ui.Attention), string(ui.Unknown)}, mostAttention
 	if f.Worst, _, err = s.StandingPage(ctx, worst); err != nil {
@@ -149,13 +192,14 @@ func (h *Handler) read(ctx context.Context, s *store.Store, ids []string, ch cho
 	for i, st := range f.Standings {
 		listed[i] = st.Database.ID
 	}
-	if f.Days, err = s.Days(ctx, listed, ui.StripFrom(now)); err != nil {
-		return f, err
-	}
-	if f, err = readJobs(ctx, s, ids, f); err != nil {
-		return f, err
-	}
-	if f.Workers, f.Beat, err = workers(ctx, s, now); err != nil {
+	f.Days, err = s.Days(ctx, listed, ui.StripFrom(now))
+	return f, err
+}
+
+// readRest adds who works, what is held, and what comes next.
+func (h *Handler) readRest(ctx context.Context, s *store.Store, f facts) (facts, error) {
+	var err error
+	if f.Workers, f.Beat, err = workers(ctx, s, f.Now); err != nil {
 		return f, err
 	}
 	f.Frozen, _, err = s.RetentionFrozen(ctx)

@@ -31,7 +31,7 @@ func TestPageOfManyRows(t *testing.T) {
 	}
 	who := ui.Who{Name: "ada", Operator: true, Admin: true, Downloader: true}
 	var b strings.Builder
-	if err := page(ui.Chrome{Title: "Overview", Who: who}, view(f, who)).Render(t.Context(), &b); err != nil {
+	if err := page(ui.Chrome{Title: "Overview", Who: who}, part(view(f, who))).Render(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
 	html := b.String()

@@ -32,6 +32,8 @@ type facts struct {
 	Results   []backup.Result         // of the active job; not all where there are many
 
 	ResultsNext string
+
+	rendered *rendered
 	Completed   *backup.Job   // the last that completed in full
 	Ended       *backup.Job   // the last that ended in any way
 	Drill       *backup.Drill // the last that passed or failed; nil for none
