@@ -141,7 +141,7 @@ func (s *Store) Audit(ctx context.Context, f AuditFilter) (entries []AuditEntry,
 		}
 		q.add("id < $?", id)
 	}
-	rows, err := s.db.Query(ctx, "SELECT "+auditColumns+" FROM audit_log"+q.String()+" ORDER BY id DESC LIMIT "+strconv.Itoa(limit+1), q.args...)
+	rows, err := s.db.Query(ctx, "SELECT "+auditColumns+" FROM audit_log"+q.String()+" ORDER BY id DESC LIMIT "+strconv.Itoa(limit+1), q.chosen()...)
 	if err != nil {
 		return nil, "", wrapErr("read the audit log", err)
 	}

@@ -200,7 +200,7 @@ func (s *Store) Copies(ctx context.Context, f CopyFilter) (copies []backup.Copy,
 		return nil, "", err
 	}
 	// The id of the table, not the text of it that is selected: the index has that order.
-	copies, err = s.copies(ctx, q.String()+" ORDER BY database_name, date DESC, taken_at DESC, backup_inventory.id DESC LIMIT "+strconv.Itoa(limit+1), q.args...)
+	copies, err = s.copies(ctx, q.String()+" ORDER BY database_name, date DESC, taken_at DESC, backup_inventory.id DESC LIMIT "+strconv.Itoa(limit+1), q.chosen()...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -173,7 +173,6 @@ func TestPagesReadIndexes(t *testing.T) {
 		"open results":      func(s *store.Store) error { _, err := s.OpenResults(ctx, nil); return err },
 		"jobs to finish":    func(s *store.Store) error { _, err := s.JobsToFinish(ctx); return err },
 		"sums of results":   func(s *store.Store) error { _, err := s.ResultTotals(ctx); return err },
-		"how many copies":   func(s *store.Store) error { _, err := s.MoreCopiesThan(ctx, 20_000); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			tx, err := s.Pool().Begin(ctx)
