@@ -166,6 +166,9 @@ func TestReconciliation(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		v.exec("ALTER TABLE backup_results DROP CONSTRAINT backup_results_job_id_fkey")
+		v.exec(`INSERT INTO backup_results (id, job_id, database_id, database_name, status, date, created_at)
+			VALUES (gen_random_uuid(), gen_random_uuid(), $1, 'db-a', 'success', '2026-11-16', '2026-11-16')`, v.id("db-a"))
 		put(cut.Key, "cut")
 		put("photos/cat.jpg", "a cat")
 		put("daily/2026-11-16/stray.sql", "-- nobody's")
@@ -179,7 +182,7 @@ func TestReconciliation(t *testing.T) {
 		// What others have put there, or left, is old by then.
 		v.set(time.Now().AddDate(0, 0, 3))
 		rep := v.clean()
-		if rep.Missing != 2 || rep.Resized != 1 || rep.Unknown != 2 || rep.Manifests != 2 || rep.Uploads != 1 || rep.Copies+rep.Archives != 0 || !strings.Contains(rep.Held, "is not in the bucket") {
+		if rep.Missing != 2 || rep.Resized != 1 || rep.Unknown != 2 || rep.Manifests != 2 || rep.Uploads != 1 || rep.Orphaned != 1 || rep.Copies+rep.Archives != 0 || !strings.Contains(rep.Held, "is not in the bucket") {
 			t.Errorf("%+v", rep)
 		}
 		for c, want := range map[*backup.Copy]string{&lost: "quarantined", &cut: "quarantined", &archived: "archive"} {

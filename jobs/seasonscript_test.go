@@ -460,6 +460,9 @@ func (s *season) everythingHappened() {
 			s.t.Errorf("%s: %d, and a season has %d at least", what, n[what], least)
 		}
 	}
+	if results := s.count("SELECT count(*) FROM backup_results WHERE status = 'success'"); results != len(s.books.copies) {
+		s.t.Errorf("%d results of %d copies are left: results outlive their objects", results, len(s.books.copies))
+	}
 	if held := s.count("SELECT count(*) FROM events WHERE kind = $1", backup.EventRetentionHeldBack); held != 0 {
 		s.t.Errorf("something was held back %d times", held)
 	}
