@@ -259,8 +259,10 @@ func (n *night) lines() []line {
 	beyond := n.meter.beyond(n.perSecond)
 	what := fmt.Sprintf("%d databases, %d processes", n.databases, n.processes)
 	return []line{
-		{what, "", fmt.Sprintf("%d stored, %d twice, %d missing, %d failed", n.stored, n.twice, n.missing, n.failed), "each once",
-			n.stored == n.databases && n.twice+n.missing+n.failed == 0, fmt.Sprintf("%.0f s; %d of the processes worked", n.took.Seconds(), n.working)},
+		{
+			what, "", fmt.Sprintf("%d stored, %d twice, %d missing, %d failed", n.stored, n.twice, n.missing, n.failed), "each once",
+			n.stored == n.databases && n.twice+n.missing+n.failed == 0, fmt.Sprintf("%.0f s; %d of the processes worked", n.took.Seconds(), n.working),
+		},
 		{"the same, past the shared limit of requests", "", fmt.Sprintf("%.0f requests", beyond), "0", beyond == 0, fmt.Sprintf("%d requests, at %d times Cloudflare's limit", len(at), n.times)},
 		{"the same, of the rate that the limit permits", "", fmt.Sprintf("%.2f", share), "≥ 0.9", share >= 0.9, fmt.Sprintf("%.1f of %.1f a second", float64(len(at)-fleetBurst)/span, n.perSecond)},
 	}
