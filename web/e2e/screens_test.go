@@ -52,6 +52,8 @@ func TestScreens(t *testing.T) {
 		{"manual-page", "/docs/operating"},
 		{"audit", "/audit"},
 		{"status", "/status"},
+		{"redaction", "/settings/redaction"},
+		{"redaction-one", "/settings/redaction/groveauth"},
 		{"retention", "/settings/retention"},
 		{"retention-all", "/settings/retention?all=true"},
 	} {
