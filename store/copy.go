@@ -32,6 +32,9 @@ func scanCopyAnd(row pgx.CollectableRow, more ...any) (backup.Copy, error) {
 		&c.Archived.Week, &c.Archived.Name, &c.Archived.Offset, &c.Archived.Length, &c.ObjectGone, &c.Redactions,
 	}, more...)...)
 	c.Date = backup.DateOf(date)
+	if len(c.Redactions) == 0 {
+		c.Redactions = nil
+	}
 	return c, err
 }
 

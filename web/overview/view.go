@@ -33,16 +33,16 @@ type facts struct {
 
 	ResultsNext string
 
-	rendered *rendered
-	Completed   *backup.Job   // the last that completed in full
-	Ended       *backup.Job   // the last that ended in any way
-	Drill       *backup.Drill // the last that passed or failed; nil for none
-	Nightly     time.Time     // the next; zero when there is none
-	Weekly      time.Time
-	Workers     int       // processes alive that run jobs
-	Beat        time.Time // when the last of all was heard of; zero for never
-	Frozen      string    // why retention deletes nothing, for admins; "" where it goes on
-	Now         time.Time
+	rendered  *rendered
+	Completed *backup.Job   // the last that completed in full
+	Ended     *backup.Job   // the last that ended in any way
+	Drill     *backup.Drill // the last that passed or failed; nil for none
+	Nightly   time.Time     // the next; zero when there is none
+	Weekly    time.Time
+	Workers   int       // processes alive that run jobs
+	Beat      time.Time // when the last of all was heard of; zero for never
+	Frozen    string    // why retention deletes nothing, for admins; "" where it goes on
+	Now       time.Time
 }
 
 // next is the next scheduled run, zero when there is none.
