@@ -137,14 +137,5 @@ func (t thresholds) of(databaseID string) alert.Thresholds {
 }
 
 func override(t alert.Thresholds, by store.Thresholds) alert.Thresholds {
-	if by.LongSeconds != nil {
-		t.Long = time.Duration(*by.LongSeconds) * time.Second
-	}
-	if by.SizePercent != nil {
-		t.Size = *by.SizePercent
-	}
-	if by.RowsPercent != nil {
-		t.Rows = *by.RowsPercent
-	}
-	return t
+	return t.With(by.LongSeconds, by.SizePercent, by.RowsPercent)
 }

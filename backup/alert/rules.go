@@ -19,6 +19,21 @@ type Thresholds struct {
 // Defaults are the thresholds where nobody chose others.
 var Defaults = Thresholds{Long: 45 * time.Minute, Size: 50, Rows: 50}
 
+// With gives the thresholds with those in place of which somebody chose others;
+// nil for those that nobody did.
+func (t Thresholds) With(longSeconds *int64, sizePercent, rowsPercent *int) Thresholds {
+	if longSeconds != nil {
+		t.Long = time.Duration(*longSeconds) * time.Second
+	}
+	if sizePercent != nil {
+		t.Size = *sizePercent
+	}
+	if rowsPercent != nil {
+		t.Rows = *rowsPercent
+	}
+	return t
+}
+
 const (
 	// Window is how many backups the median is taken of.
 	Window = 7

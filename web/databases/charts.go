@@ -164,19 +164,7 @@ func apart(v int64, earlier []backup.Result, of func(backup.Result) int64) strin
 
 // thresholdsFor gives the thresholds that count for a database.
 func thresholdsFor(all store.Thresholds, own store.Thresholds) alert.Thresholds {
-	t := alert.Defaults
-	for _, by := range []store.Thresholds{all, own} {
-		if by.LongSeconds != nil {
-			t.Long = time.Duration(*by.LongSeconds) * time.Second
-		}
-		if by.SizePercent != nil {
-			t.Size = *by.SizePercent
-		}
-		if by.RowsPercent != nil {
-			t.Rows = *by.RowsPercent
-		}
-	}
-	return t
+	return alert.Defaults.With(all.LongSeconds, all.SizePercent, all.RowsPercent).With(own.LongSeconds, own.SizePercent, own.RowsPercent)
 }
 
 // restorePoints are the stored copies as the timeline shows them.
