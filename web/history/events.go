@@ -60,7 +60,7 @@ func (h *Handler) stream(ctx context.Context, c echo.Context, id string) error {
 			_ = send(c, "done", "done") // nothing follows, whether it arrives or not
 			return nil
 		}
-		if !h.Streams.alive(who.Session, func() bool { return h.Auth.Alive(ctx, who) }) || looks%15 == 0 && comment(c) != nil {
+		if !h.Streams.alive(who.Session, func() bool { return h.Auth.Alive(context.WithoutCancel(ctx), who) }) || looks%15 == 0 && comment(c) != nil {
 			return nil
 		}
 		select {

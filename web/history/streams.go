@@ -27,9 +27,9 @@ type Streams struct {
 	mu      sync.Mutex
 	open    map[string]int
 	total   int
-	watched map[string]*watched // by the job's UUID
-	tick    chan struct{}       // closed at the next look
-	sound   map[string]bool     // sessions that are known to be alive, until the next time that all are asked
+	watched map[string]*watched    // by the job's UUID
+	tick    chan struct{}          // closed at the next look
+	sound   map[string]func() bool // whether a session is alive, until the next time that all are asked
 }
 
 // watched is a job that at least one stream tells of.
@@ -174,17 +174,14 @@ func (w *watched) changed(same *watched) {
 // streams, and once in fifteen looks.
 func (s *Streams) alive(session string, ask func() bool) bool {
 	s.mu.Lock()
-	known, found := s.sound[session]
+	is := s.sound[session]
+	if is == nil {
+		if s.sound == nil {
+			s.sound = map[string]func() bool{}
+		}
+		is = sync.OnceValue(ask)
+		s.sound[session] = is
+	}
 	s.mu.Unlock()
-	if found {
-		return known
-	}
-	is := ask()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sound == nil {
-		s.sound = map[string]bool{}
-	}
-	s.sound[session] = is
-	return is
+	return is()
 }
