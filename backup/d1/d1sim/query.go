@@ -29,7 +29,11 @@ func (e *sqlError) Error() string { return e.message }
 func (a *Account) answer(ctx context.Context, d *database, queries []query, objects, replica bool) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, err := d.conn.ExecContext(ctx, "BEGIN"); err != nil {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// An interrupted BEGIN would leave a transaction behind that nobody ends.
+	if _, err := d.conn.ExecContext(context.WithoutCancel(ctx), "BEGIN"); err != nil {
 		return nil, err
 	}
 	out := []byte{'['}

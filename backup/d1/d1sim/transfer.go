@@ -82,7 +82,10 @@ func (a *Account) ingest(ctx context.Context, d *database, file string) (any, an
 	return map[string]any{"success": true, "type": "import", "status": "active", "at_bookmark": b}, nil, nil
 }
 
+// runScript runs an import to its end, as D1 does: it does not stop because
+// whoever asked for it goes away.
 func (a *Account) runScript(ctx context.Context, d *database, text string) (int, error) {
+	ctx = context.WithoutCancel(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	statements := split(text)
