@@ -61,6 +61,7 @@ bench: setup ## Measure us against our peers, in turns, and print the table
 	@.ci/setup.sh pigz
 	@mkdir -p bin
 	@go build -o bin/bench ./cmd/bench
+	@go build -tags lean -o bin/bench-lean ./cmd/bench
 	@bin/bench $(BENCH)
 
 lint: ## Check style, mistakes and formatting

@@ -26,8 +26,6 @@ var figures = []figure{
 	{"file", fileFigure},
 	{"archive", archiveFigure},
 	{"start", startFigure},
-	{"pages", pagesFigure},
-	{"fleet", fleetFigure},
 }
 
 // account makes a simulated account over copies of SQLite files.

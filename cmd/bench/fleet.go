@@ -1,3 +1,5 @@
+//go:build !lean
+
 package main
 
 import (
@@ -22,6 +24,8 @@ import (
 	"github.com/AutumnsGrove/Patina/store"
 	"github.com/AutumnsGrove/Patina/store/embedded"
 )
+
+func init() { figures = append(figures, figure{"fleet", fleetFigure}) }
 
 // The fleets: so many processes of the real program on one Postgres back up so
 // many databases of an account that they reach over HTTP. The limit is some

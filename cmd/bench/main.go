@@ -86,7 +86,7 @@ func main() {
 
 func (b *bench) main(ctx context.Context, only string) error {
 	var err error
-	if b.self, err = os.Executable(); err != nil {
+	if b.self, err = lean(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {

@@ -25,7 +25,7 @@ type measured struct {
 // command is started by a small process of its own, see launch: the kernel
 // counts what the parent of a new process held as the new one's peak.
 func run(ctx context.Context, name string, args ...string) (measured, error) {
-	self, err := os.Executable()
+	self, err := lean()
 	if err != nil {
 		return measured{}, err
 	}
@@ -48,6 +48,20 @@ func run(ctx context.Context, name string, args ...string) (measured, error) {
 		return measured{}, err
 	}
 	return measured{wall: l.Wall, cpu: l.CPU, peak: l.Peak, out: out.Bytes()}, nil
+}
+
+// lean is the program that measures in processes of its own: this one built
+// with the tag lean, beside it. What it does not link, such as the dashboard, does
+// not count as memory of what is measured.
+func lean() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(self + "-lean"); err != nil {
+		return "", fmt.Errorf("go build -tags lean -o %s-lean ./cmd/bench: %w", self, err)
+	}
+	return self + "-lean", nil
 }
 
 // launched is what launch tells of a command.

@@ -1,3 +1,5 @@
+//go:build !lean
+
 package main
 
 import (
@@ -26,6 +28,8 @@ import (
 	"github.com/AutumnsGrove/Patina/web"
 	"github.com/AutumnsGrove/Patina/web/auth"
 )
+
+func init() { figures = append(figures, figure{"pages", pagesFigure}) }
 
 // What a page may take.
 const (
